@@ -1,0 +1,47 @@
+// Package teacher holds what a student learns from besides labels. A teacher
+// answers a batch with named values, its signals. A live network, the mean of
+// several, and a cache of what one said before look the same to every loss:
+//
+//	t := teacher.Of(model)                          // a trained student.Model
+//	c, err := teacher.Record(ctx, t, train, "runs/teacher", teacher.Recording{})
+//	if err != nil {
+//		return err
+//	}
+//	run := distill.Run{Teacher: c, ...}
+//
+// A teacher is never trained through, and a run never writes to it.
+package teacher
+
+import (
+	"context"
+
+	"github.com/godistill/godistill/data"
+)
+
+// Logits is the name of the signal that every classifier has: raw,
+// unnormalised scores of shape (N, C).
+const Logits = "logits"
+
+// A Card says what a teacher answers, before it is asked.
+type Card struct {
+	// Signals are the fields of one sample's answer, by name.
+	Signals map[string]data.Field
+	// Classes are the names of the classes in the order of the logits, if known.
+	Classes []string
+	// Temps are the temperatures that top-k logits can answer exactly: for
+	// each, the log-sum-exp of the whole row was recorded. Nil for dense logits.
+	Temps []float64
+	// Fingerprint is a hash of everything that the answers depend on besides
+	// the inputs.
+	Fingerprint [32]byte
+	// Live says that the teacher may change while a student learns from it.
+	// Such a teacher cannot be recorded.
+	Live bool
+}
+
+// A Teacher answers batches. It sees the N valid rows only: the leading axis
+// of each signal is b.N. What it answers is the caller's to keep.
+type Teacher interface {
+	Card() (Card, error)
+	Teach(ctx context.Context, b data.Batch) (data.Signals, error)
+}
