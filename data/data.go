@@ -24,6 +24,7 @@ package data
 import (
 	"context"
 	"iter"
+	"reflect"
 
 	"gorgonia.org/tensor"
 )
@@ -83,8 +84,8 @@ type ID struct {
 
 // A Batch is a number of samples, side by side. It is the reader's to keep.
 type Batch struct {
-	// N is how many rows of the leading axis are samples. The rest is padding,
-	// all zeros.
+	// N is how many rows of the leading axis are samples. The rest is padding:
+	// zeros everywhere, and Unlabelled where labels are classes.
 	N int
 	// ID has the N ids.
 	ID []ID
@@ -140,7 +141,8 @@ type Element interface {
 // Row is row r of t, as a slice that shares t's memory, or nil when t is nil
 // or holds another type than E.
 func Row[E Element](t *tensor.Dense, r int) []E {
-	if t == nil {
+	// Data allocates even when the type is another.
+	if t == nil || t.Dtype().Type != reflect.TypeFor[E]() {
 		return nil
 	}
 	all, ok := t.Data().([]E)

@@ -1,6 +1,17 @@
 package distill
 
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+)
+
 // Metrics are what was measured on a whole set. Rows count by their weight.
+//
+// In JSON, where there are no such numbers, NaN is null, and an infinity a
+// string.
 type Metrics struct {
 	// Rows is the number of samples.
 	Rows int
@@ -17,4 +28,192 @@ type Metrics struct {
 	// first class, and TeacherKL the mean of KL(teacher || student) in nats at
 	// T = 1. NaN without a teacher.
 	Agreement, TeacherKL float64
+}
+
+// A Monitor says how good metrics are, for choosing the best epoch: higher is
+// better, and NaN worse than any number. Of two equal scores the one with the
+// lower NLL is better, then the one with the lower loss.
+type Monitor func(Metrics) float64
+
+// ByAccuracy prefers the higher accuracy.
+func ByAccuracy(m Metrics) float64 { return m.Accuracy }
+
+// ByNLL prefers the lower negative log-likelihood.
+func ByNLL(m Metrics) float64 { return -m.NLL }
+
+// ByLoss prefers the lower loss.
+func ByLoss(m Metrics) float64 { return -m.Loss }
+
+// ByAgreement prefers the higher agreement with the teacher.
+func ByAgreement(m Metrics) float64 { return m.Agreement }
+
+// ByTeacherKL prefers the lower divergence from the teacher.
+func ByTeacherKL(m Metrics) float64 { return -m.TeacherKL }
+
+// score is the monitor's. The nil monitor looks at the accuracy, without
+// labels at the divergence from the teacher, and with neither at the loss.
+func (f Monitor) score(m Metrics) float64 {
+	switch {
+	case f != nil:
+		return f(m)
+	case !math.IsNaN(m.Accuracy):
+		return ByAccuracy(m)
+	case !math.IsNaN(m.TeacherKL):
+		return ByTeacherKL(m)
+	}
+	return ByLoss(m)
+}
+
+// better says that a is better than b.
+func (f Monitor) better(a, b Metrics) bool {
+	return cmp.Or(
+		cmp.Compare(f.score(a), f.score(b)),
+		cmp.Compare(ByNLL(a), ByNLL(b)),
+		cmp.Compare(ByLoss(a), ByLoss(b)),
+	) > 0
+}
+
+const bins = 15
+
+// A meter adds up metrics, batch after batch. The zero meter is ready.
+type meter struct {
+	labelled, first, five, nll float64 // sums over the labelled rows
+	gaps                       [bins]float64
+	taught, agreed, kl         float64 // sums over the rows with a teacher
+
+	student, teacher []float64 // the log-probabilities of one row
+}
+
+// add measures rows: the student's logits (R, C), the teacher's of the same
+// shape or nil, the R labels or nil, with -1 for none, and the R weights, or
+// nil where each is 1. Rows of weight 0 are not looked at.
+func (m *meter) add(student, teacher *tensor.Dense, labels []int, weights []float32) error {
+	if !plain(student) || student.Dims() != 2 || student.Shape()[1] == 0 {
+		return fmt.Errorf("distill: the student's logits are %v of %v; want rows of classes, in floats", student.Shape(), student.Dtype())
+	}
+	rows, classes := student.Shape()[0], student.Shape()[1]
+	switch {
+	case teacher != nil && (!plain(teacher) || !teacher.Shape().Eq(student.Shape())):
+		return fmt.Errorf("distill: the teacher's logits are %v of %v; want the student's %v, in floats", teacher.Shape(), teacher.Dtype(), student.Shape())
+	case labels != nil && len(labels) != rows:
+		return fmt.Errorf("distill: %d labels; want one for each of %d rows", len(labels), rows)
+	case weights != nil && len(weights) != rows:
+		return fmt.Errorf("distill: %d weights; want one for each of %d rows", len(weights), rows)
+	}
+	for r := range rows {
+		weight := 1.0
+		if weights != nil {
+			weight = float64(weights[r])
+		}
+		if weight == 0 {
+			continue
+		}
+		m.student = logProbabilities(m.student, student, r)
+		if labels != nil && labels[r] >= 0 {
+			if labels[r] >= classes {
+				return fmt.Errorf("distill: the label of row %d is %d; want less than %d", r, labels[r], classes)
+			}
+			m.label(labels[r], weight)
+		}
+		if teacher != nil {
+			m.teacher = logProbabilities(m.teacher, teacher, r)
+			m.teach(weight)
+		}
+	}
+	return nil
+}
+
+// label measures the student's row against its label.
+func (m *meter) label(label int, weight float64) {
+	m.labelled += weight
+	m.nll -= weight * m.student[label]
+	right := 0.0
+	place := rank(m.student, label)
+	if place == 0 {
+		right = 1
+		m.first += weight
+	}
+	if place < 5 {
+		m.five += weight
+	}
+	confidence := math.Exp(m.student[argmax(m.student)])
+	bin := min(max(int(math.Ceil(confidence*bins))-1, 0), bins-1)
+	m.gaps[bin] += weight * (right - confidence)
+}
+
+// teach measures the student's row against the teacher's.
+func (m *meter) teach(weight float64) {
+	m.taught += weight
+	if rank(m.student, argmax(m.teacher)) == 0 {
+		m.agreed += weight
+	}
+	for k, p := range m.teacher {
+		if !math.IsInf(p, -1) { // 0 log 0 = 0
+			m.kl += weight * math.Exp(p) * (p - m.student[k])
+		}
+	}
+}
+
+// metrics is what was measured, without Rows, Loss and Terms.
+func (m *meter) metrics() Metrics {
+	gap := 0.0
+	for _, g := range m.gaps {
+		gap += math.Abs(g)
+	}
+	return Metrics{
+		Accuracy:  m.first / m.labelled,
+		Top5:      m.five / m.labelled,
+		NLL:       m.nll / m.labelled,
+		ECE:       gap / m.labelled,
+		Agreement: m.agreed / m.taught,
+		TeacherKL: m.kl / m.taught,
+	}
+}
+
+// logProbabilities is the log-softmax of row r of the logits, in dst's memory.
+func logProbabilities(dst []float64, logits *tensor.Dense, r int) []float64 {
+	if logits.Dtype() == tensor.Float32 {
+		dst = appendRow(dst[:0], logits.Float32s(), r, logits.Shape()[1])
+	} else {
+		dst = appendRow(dst[:0], logits.Float64s(), r, logits.Shape()[1])
+	}
+	top, sum := dst[argmax(dst)], 0.0
+	for _, z := range dst {
+		sum += math.Exp(z - top)
+	}
+	lse := top + math.Log(sum)
+	for i := range dst {
+		dst[i] -= lse
+	}
+	return dst
+}
+
+func appendRow[T floating](dst []float64, all []T, r, n int) []float64 {
+	for _, v := range all[r*n:][:n] {
+		dst = append(dst, float64(v))
+	}
+	return dst
+}
+
+// argmax is the first place that has the largest value.
+func argmax(x []float64) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// rank is how many places come before k, by falling value and then by index.
+// NaN is never right: its rank is the last.
+func rank(x []float64, k int) int {
+	before := 0
+	for i, v := range x {
+		if i != k && !(x[k] > v || x[k] == v && k < i) {
+			before++
+		}
+	}
+	return before
 }

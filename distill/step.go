@@ -54,6 +54,8 @@ type Plan struct {
 	Terms []string
 	// Config is everything that the run's bytes depend on.
 	Config []Setting
+	// Preflight is what was found out before the first step.
+	Preflight *Preflight
 }
 
 // A Setting is one named field of a configuration.
@@ -68,11 +70,10 @@ type Result struct {
 	Steps, Epochs int
 	// Why says what ended the run.
 	Why Ending
-	// Valid are the metrics of the weights that the student was left with,
-	// nil without validation data.
+	// Valid are the metrics of the best epoch, nil without validation data.
+	// Unless the run was interrupted, the student was left with its weights.
 	Valid *Metrics
-	// BestEpoch is the epoch of these weights, from 0, and -1 without
-	// validation data.
+	// BestEpoch is that epoch, from 0, and -1 without validation data.
 	BestEpoch int
 }
 

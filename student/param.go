@@ -1,6 +1,15 @@
 package student
 
-import "gorgonia.org/tensor"
+import (
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/graph"
+)
 
 // A Param is a named tensor that outlives every graph it takes part in.
 type Param struct {
@@ -21,3 +30,56 @@ func (p *Param) Touch() { p.version++ }
 // Version counts the writes to Value: what was derived from one version is
 // stale at the next.
 func (p *Param) Version() uint64 { return p.version }
+
+// Params are parameters by name, in the order in which a builder met them.
+type Params struct {
+	seed   uint64
+	list   []*Param
+	byName map[string]*Param
+}
+
+// NewParams is an empty collection, whose parameters will be initialised from
+// the seed and their names.
+func NewParams(seed uint64) *Params {
+	return &Params{seed: seed, byName: map[string]*Param{}}
+}
+
+// All yields the parameters in order.
+func (ps *Params) All() iter.Seq[*Param] { return slices.Values(ps.list) }
+
+// Lookup is the parameter of that name, nil if there is none.
+func (ps *Params) Lookup(name string) *Param { return ps.byName[name] }
+
+// meet returns the parameter of that name, which it makes if it is new.
+func (ps *Params) meet(name string, d tensor.Dtype, shape []int, init Init) (*Param, error) {
+	if p := ps.byName[name]; p != nil {
+		if !p.Value.Shape().Eq(tensor.Shape(shape)) {
+			return nil, fmt.Errorf("parameter %s is %v here and was %v before", name, shape, p.Value.Shape())
+		}
+		return p, nil
+	}
+	for _, n := range shape {
+		if n < 1 {
+			return nil, fmt.Errorf("parameter %s has shape %v; want 1 or more in each place", name, shape)
+		}
+	}
+	p := &Param{Name: name, Value: tensor.New(tensor.Of(d), tensor.WithShape(shape...))}
+	fill(p.Value, init, rand.New(rand.NewPCG(ps.seed, graph.HashString(name))))
+	ps.list = append(ps.list, p)
+	ps.byName[name] = p
+	return p, nil
+}
+
+func fill(t *tensor.Dense, init Init, rng *rand.Rand) {
+	draw := make([]float64, t.Shape().TotalSize())
+	in, out := fans(t.Shape())
+	init(rng, draw, in, out)
+	switch dst := t.Data().(type) {
+	case []float64:
+		copy(dst, draw)
+	case []float32:
+		for i, v := range draw {
+			dst[i] = float32(v)
+		}
+	}
+}

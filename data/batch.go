@@ -1,0 +1,206 @@
+package data
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"gorgonia.org/tensor"
+)
+
+// maxElements bounds one tensor of a batch. A larger one is a mistake, and its
+// size might not fit an int.
+const maxElements = math.MaxInt32
+
+// NewBatch is a batch with room for the given number of samples and none in
+// it yet: zeros, weights of 0 and labels Unlabelled. It fails when the spec
+// makes no sense.
+func NewBatch(s Spec, rows int) (Batch, error) {
+	if rows < 1 || rows > maxElements {
+		return Batch{}, fmt.Errorf("data: batch of %d rows; want 1 to %d", rows, maxElements)
+	}
+	if err := s.check(rows); err != nil {
+		return Batch{}, err
+	}
+	b := Batch{ID: make([]ID, 0, rows), In: make(Signals, len(s.In))}
+	for name, f := range s.In {
+		b.In[name] = f.rows(rows)
+	}
+	weight := Field{Dtype: tensor.Float32}
+	if s.labelled() {
+		b.Label = s.Label.rows(rows)
+	}
+	if s.Label.Dtype == tensor.Int {
+		weight.Shape = s.Label.Shape
+		fill(b.Label.Data().([]int), Unlabelled)
+	}
+	b.Weight = weight.rows(rows)
+	return b, nil
+}
+
+// Append reads a view of sample i of set into the first row of padding of a
+// batch that [NewBatch] made from the set's spec. What was read must be
+// finite, labels must be Unlabelled or below the count of classes, and weights
+// must not be negative. After an error the batch is not to be used.
+func (b *Batch) Append(set Set, i int, view uint64) error {
+	if set == nil {
+		return fmt.Errorf("data: Append: %w", errNilSet)
+	}
+	return b.read(set, i, func(uint64) uint64 { return view }, len(set.Spec().Classes))
+}
+
+// read is Append with a view that depends on the sample's id. A panic of the
+// set becomes an error, for it may be on a goroutine that nobody else watches.
+func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (err error) {
+	var id ID
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			err = fmt.Errorf("data: row %d, sample %d: %w", i, id.Sample, err)
+		}
+	}()
+	if b.Weight == nil || b.N == b.Weight.Shape()[0] {
+		return fmt.Errorf("the batch has no room for more than %d samples", b.N)
+	}
+	id.Sample = set.ID(i)
+	id.View = view(id.Sample)
+	fill(Row[float32](b.Weight, b.N), 1)
+	if err := set.Read(i, id.View, Sample{Batch: b, Row: b.N}); err != nil {
+		return err
+	}
+	if err := b.checkRow(b.N, classes); err != nil {
+		return err
+	}
+	b.ID = append(b.ID, id)
+	b.N++
+	return nil
+}
+
+// checkRow says what is wrong with the values of row r. Of several inputs it
+// names the first in the alphabet.
+func (b *Batch) checkRow(r, classes int) error {
+	bad, at := "", -1
+	for name, t := range b.In {
+		if i := notFinite(t, r); i >= 0 && (at < 0 || name < bad) {
+			bad, at = name, i
+		}
+	}
+	if at >= 0 {
+		return fmt.Errorf("input %q is not finite at element %d", bad, at)
+	}
+	if i := notFinite(b.Label, r); i >= 0 {
+		return fmt.Errorf("label is not finite at element %d", i)
+	}
+	for _, class := range Row[int](b.Label, r) {
+		if class < Unlabelled || classes > 0 && class >= classes {
+			return fmt.Errorf("label is %d; want %s", class, classRange(classes))
+		}
+	}
+	for _, w := range Row[float32](b.Weight, r) {
+		if !(w >= 0) || w-w != 0 {
+			return fmt.Errorf("weight is %v; want a finite number, 0 or more", w)
+		}
+	}
+	return nil
+}
+
+func classRange(classes int) string {
+	if classes == 0 {
+		return "-1 or more"
+	}
+	return fmt.Sprintf("-1 to %d", classes-1)
+}
+
+// notFinite is the place of the first NaN or infinity in row r, or -1.
+func notFinite(t *tensor.Dense, r int) int {
+	if i := firstNotFinite(Row[float32](t, r)); i >= 0 {
+		return i
+	}
+	return firstNotFinite(Row[float64](t, r))
+}
+
+func firstNotFinite[E float32 | float64](row []E) int {
+	return slices.IndexFunc(row, func(v E) bool { return v-v != 0 })
+}
+
+func fill[E any](row []E, v E) {
+	for i := range row {
+		row[i] = v
+	}
+}
+
+// labelled says whether the samples have labels.
+func (s Spec) labelled() bool { return s.Label.Dtype != tensor.Dtype{} }
+
+// check says what is wrong with a spec for batches of so many rows.
+func (s Spec) check(rows int) error {
+	if len(s.In) == 0 {
+		return fmt.Errorf("data: Spec.In is empty; want an input")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.In)) {
+		if err := s.In[name].check(rows); err != nil {
+			return fmt.Errorf("data: Spec.In[%q] %w", name, err)
+		}
+	}
+	if s.Views < 0 {
+		return fmt.Errorf("data: Spec.Views is %d; want 0 or more", s.Views)
+	}
+	if err := s.checkClasses(); err != nil || !s.labelled() {
+		return err
+	}
+	if err := s.Label.check(rows); err != nil {
+		return fmt.Errorf("data: Spec.Label %w", err)
+	}
+	return s.checkLabel()
+}
+
+func (s Spec) checkClasses() error {
+	seen := make(map[string]bool, len(s.Classes))
+	for _, name := range s.Classes {
+		if seen[name] {
+			return fmt.Errorf("data: Spec.Classes has %q twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func (s Spec) checkLabel() error {
+	shape := s.Label.Shape
+	if s.Label.Dtype == tensor.Int {
+		if len(shape) > 1 {
+			return fmt.Errorf("data: Spec.Label has shape %v; want () or (T) for classes", shape)
+		}
+		return nil
+	}
+	if len(shape) != 1 {
+		return fmt.Errorf("data: Spec.Label has shape %v; want (C) for soft labels", shape)
+	}
+	if c := len(s.Classes); c > 0 && c != shape[0] {
+		return fmt.Errorf("data: Spec.Classes has %d names, but soft labels have %d values", c, shape[0])
+	}
+	return nil
+}
+
+func (f Field) check(rows int) error {
+	if f.Dtype != tensor.Float32 && f.Dtype != tensor.Float64 && f.Dtype != tensor.Int {
+		return fmt.Errorf("has dtype %v; want float32, float64 or int", f.Dtype)
+	}
+	size := rows
+	for _, n := range f.Shape {
+		if n < 1 || n > maxElements/size {
+			return fmt.Errorf("has shape %v; want axes of 1 or more, and at most %d elements in %d rows", f.Shape, maxElements, rows)
+		}
+		size *= n
+	}
+	return nil
+}
+
+// rows are n zeroed rows of the field.
+func (f Field) rows(n int) *tensor.Dense {
+	shape := append(tensor.Shape{n}, f.Shape...)
+	return tensor.New(tensor.Of(f.Dtype), tensor.WithShape(shape...))
+}

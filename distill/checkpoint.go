@@ -1,0 +1,182 @@
+package distill
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/godistill/godistill/internal/safetensors"
+	"gorgonia.org/tensor"
+)
+
+// stateKey is the entry of a checkpoint's metadata that has the state, in JSON
+// and without the tensors.
+const stateKey = "godistill.state"
+
+// stateJSON is a State without its tensors.
+type stateJSON struct {
+	Config      []Setting `json:"config"`
+	Step        int       `json:"step"`
+	Epoch       int       `json:"epoch"`
+	Batch       int       `json:"batch"`
+	Best        number    `json:"best"`
+	BestEpoch   int       `json:"best_epoch"`
+	BestMetrics *Metrics  `json:"best_metrics"`
+	Stale       int       `json:"stale"`
+}
+
+// Write writes the state as a safetensors file, in which any reader of that
+// format finds the tensors. Equal states are equal bytes. It fails when w does,
+// and for tensors other than of float32 and float64 in row-major order.
+func (s State) Write(w io.Writer) error {
+	text, err := json.Marshal(stateJSON{
+		Config: s.Config, Step: s.Step, Epoch: s.Epoch, Batch: s.Batch,
+		Best: number(s.Best), BestEpoch: s.BestEpoch, BestMetrics: s.BestMetrics, Stale: s.Stale,
+	})
+	if err != nil {
+		return fmt.Errorf("distill: write checkpoint: %w", err)
+	}
+	tensors := make([]safetensors.Tensor, 0, len(s.Tensors)) // Write puts them in order
+	for name, t := range s.Tensors {
+		packed, err := pack(name, t)
+		if err != nil {
+			return err
+		}
+		tensors = append(tensors, packed)
+	}
+	if err := safetensors.Write(w, tensors, map[string]string{stateKey: string(text)}); err != nil {
+		return fmt.Errorf("distill: write checkpoint: %w", err)
+	}
+	return nil
+}
+
+// ReadState reads what [State.Write] wrote, to the end of r. It fails when r
+// does, and on anything but a whole and consistent checkpoint.
+func ReadState(r io.Reader) (State, error) {
+	file, err := safetensors.Read(r)
+	if err != nil {
+		return State{}, fmt.Errorf("distill: read checkpoint: %w", err)
+	}
+	text, ok := file.Meta[stateKey]
+	if !ok {
+		return State{}, fmt.Errorf("distill: read checkpoint: the file has no %s; want one that State.Write wrote", stateKey)
+	}
+	var j stateJSON
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		return State{}, fmt.Errorf("distill: read checkpoint: %s: %w", stateKey, err)
+	}
+	if min(j.Step, j.Epoch, j.Batch, j.BestEpoch+1, j.Stale) < 0 {
+		return State{}, fmt.Errorf("distill: read checkpoint: step %d, epoch %d, batch %d, best epoch %d, stale %d; want none below 0, and the best epoch not below -1",
+			j.Step, j.Epoch, j.Batch, j.BestEpoch, j.Stale)
+	}
+	s := State{
+		Config: j.Config, Step: j.Step, Epoch: j.Epoch, Batch: j.Batch,
+		Best: float64(j.Best), BestEpoch: j.BestEpoch, BestMetrics: j.BestMetrics, Stale: j.Stale,
+		Tensors: make(map[string]*tensor.Dense, len(file.Tensors)),
+	}
+	for _, t := range file.Tensors {
+		if s.Tensors[t.Name], err = unpack(t); err != nil {
+			return State{}, fmt.Errorf("distill: read checkpoint: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func pack(name string, t *tensor.Dense) (safetensors.Tensor, error) {
+	switch {
+	case t == nil:
+		return safetensors.Tensor{}, fmt.Errorf("distill: State.Tensors[%q] is nil; want a tensor", name)
+	case !plain(t):
+		return safetensors.Tensor{}, fmt.Errorf("distill: State.Tensors[%q] is a view or of %v; want row-major float32 or float64", name, t.Dtype())
+	case t.Dtype() == tensor.Float32:
+		return safetensors.Of(name, t.Shape(), t.Float32s()), nil
+	}
+	return safetensors.Of(name, t.Shape(), t.Float64s()), nil
+}
+
+func unpack(t safetensors.Tensor) (*tensor.Dense, error) {
+	switch {
+	case len(t.Data) == 0:
+		return nil, fmt.Errorf("tensor %q of shape %v is empty", t.Name, t.Shape)
+	case t.Dtype == "F32":
+		return unpackAs[float32](t)
+	case t.Dtype == "F64":
+		return unpackAs[float64](t)
+	}
+	return nil, fmt.Errorf("tensor %q is %s; want F32 or F64", t.Name, t.Dtype)
+}
+
+func unpackAs[T floating](t safetensors.Tensor) (*tensor.Dense, error) {
+	values, err := safetensors.Values[T](t)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Shape) == 0 {
+		return tensor.New(tensor.FromScalar(values[0])), nil
+	}
+	return tensor.New(tensor.WithShape(t.Shape...), tensor.WithBacking(values)), nil
+}
+
+// saveState writes a checkpoint to a file. If that fails, or the machine does,
+// the file that was there before is still there and whole.
+func saveState(path string, s State) error {
+	if err := replace(path, s.Write); err != nil {
+		return fmt.Errorf("distill: save %s: %w", path, err)
+	}
+	return nil
+}
+
+// loadState reads a checkpoint from a file.
+func loadState(path string) (State, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return State{}, fmt.Errorf("distill: %w", err)
+	}
+	defer f.Close()
+	s, err := ReadState(bufio.NewReader(f))
+	if err != nil {
+		return State{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// replace writes a new file beside path, and puts it in its place once it is
+// on the disk.
+func replace(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path + ".tmp")
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a renaming last. Windows cannot, and need not.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,296 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/graph"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// ErrDiverged is what a [DivergedError] is.
+var ErrDiverged = errors.New("distill: diverged")
+
+// A DivergedError says where a loss or a gradient stopped being a number.
+type DivergedError struct {
+	Step  int     // the step that was not done, counted from 1
+	Term  string  // the term, or "gradient" where all terms were finite
+	Value float64 // NaN or an infinity
+}
+
+// Error names the step and the term.
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("distill: diverged at step %d: %s is %v", e.Step, e.Term, e.Value)
+}
+
+// Is makes errors.Is(err, ErrDiverged) true.
+func (e *DivergedError) Is(target error) bool { return target == ErrDiverged }
+
+// A taught batch is one with its teacher's answer.
+type taught struct {
+	data.Batch
+	signals data.Signals
+}
+
+// ask gets the teacher's answer to a batch, if there is a teacher.
+func ask(ctx context.Context, t teacher.Teacher, card teacher.Card, b data.Batch) (taught, error) {
+	if t == nil {
+		return taught{Batch: b}, nil
+	}
+	s, err := t.Teach(ctx, b)
+	if err == nil {
+		err = teacher.Check(card, b, s)
+	}
+	return taught{b, s}, err
+}
+
+// An engine holds the graph of a student with its terms, for batches of one
+// size and one mode.
+type engine struct {
+	*feed
+	terms   []Term
+	program *student.Program
+	weigh   *student.Program // computes only the weights of the rows
+	rows    []Rows
+	means   []*gorgonia.Node
+	cost    *gorgonia.Node
+	totals  []float64 // weight of all rows of the step, for each term
+	sums    map[*student.Param]*tensor.Dense
+	row     []float64
+}
+
+// newEngine compiles the graph. The parameters that losses have of their own
+// are kept in extra.
+func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.Spec, card teacher.Card, mode student.Mode) (*engine, error) {
+	e := &engine{terms: terms, totals: make([]float64, len(terms)), sums: map[*student.Param]*tensor.Dense{}}
+	var err error
+	e.program, err = m.Compile(mode, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		e.feed = newFeed(b, taps, spec, card)
+		for i, t := range terms {
+			e.add(b.Scope(t.Name).With(extra), i, t)
+		}
+		cost := e.combine(b)
+		also := e.observed()
+		if !mode.Training {
+			return nil, append(also, cost)
+		}
+		return cost, also
+	})
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]*gorgonia.Node, len(e.rows))
+	for i, r := range e.rows {
+		weights[i] = r.Weight
+	}
+	e.weigh, err = e.program.Only(weights...)
+	return e, err
+}
+
+// add builds one term, in a scope of its own.
+func (e *engine) add(b *student.Builder, i int, t Term) {
+	r := t.Loss.Loss(b, e.lesson)
+	if r.Weight == nil {
+		r.Weight = e.lesson.Weight
+	}
+	if r.Value == nil {
+		b.Check(fmt.Errorf("the loss of term %q returned no values", t.Name))
+	}
+	reached := graph.Reaches(r.Weight)
+	for name, n := range e.lesson.Student {
+		if reached[n] {
+			b.Check(fmt.Errorf("the row weights of term %q depend on the student's tap %q; weights are constants", t.Name, name))
+		}
+	}
+	e.rows = append(e.rows, r)
+	total := b.Scalar(func(int) float64 { return e.totals[i] })
+	e.means = append(e.means, b.Op(graph.WeightedMean(r.Value, r.Weight, total)))
+}
+
+func (e *engine) combine(b *student.Builder) *gorgonia.Node {
+	weights := make([]*gorgonia.Node, len(e.terms))
+	for i, t := range e.terms {
+		weights[i] = b.Scope(t.Name).Scalar(t.weight)
+	}
+	e.cost = b.Op(graph.Combine(e.means, weights))
+	return e.cost
+}
+
+// observed are the nodes that are looked at besides the cost.
+func (e *engine) observed() []*gorgonia.Node {
+	all := append([]*gorgonia.Node(nil), e.means...)
+	if n := e.lesson.Student["logits"]; n != nil {
+		all = append(all, n)
+	}
+	return all
+}
+
+// An outcome is what a pass over some batches came to.
+type outcome struct {
+	terms           []TermValue
+	loss            float64
+	rows            int
+	right, labelled float64
+}
+
+// pass runs the batches as one optimizer step would see them: the mean of each
+// term is taken over the rows of all. Gradients of a training engine are left
+// in what grads returns.
+func (e *engine) pass(step int, batches []taught) (outcome, error) {
+	out := outcome{terms: make([]TermValue, len(e.terms))}
+	for i, t := range e.terms {
+		out.terms[i] = TermValue{Name: t.Name, Weight: t.weight(step)}
+	}
+	if err := e.weighAll(step, batches); err != nil {
+		return out, err
+	}
+	for i, b := range batches {
+		if len(batches) > 1 {
+			if err := e.bind(e.program, b.Batch, b.signals); err != nil {
+				return out, err
+			}
+		}
+		if err := e.program.Run(step); err != nil {
+			return out, err
+		}
+		if len(batches) > 1 {
+			e.accumulate(i == 0)
+		}
+		e.read(&out, b)
+	}
+	for _, t := range out.terms {
+		if t.Weight != 0 {
+			out.loss += t.Weight * t.Value
+		}
+	}
+	return out, nil
+}
+
+// weighAll sums the weights of the rows over all batches, and leaves the last
+// one bound.
+func (e *engine) weighAll(step int, batches []taught) error {
+	clear(e.totals)
+	for _, b := range batches {
+		if err := e.bind(e.program, b.Batch, b.signals); err != nil {
+			return err
+		}
+		if err := e.weigh.Run(step); err != nil {
+			return err
+		}
+		for i, r := range e.rows {
+			e.totals[i] += total(e.weigh.Value(r.Weight))
+		}
+	}
+	return nil
+}
+
+func total(t *tensor.Dense) float64 {
+	sum := 0.0
+	each(t, func(_ int, v float64) { sum += v })
+	return sum
+}
+
+// each calls f with the elements of a tensor of floats.
+func each(t *tensor.Dense, f func(i int, v float64)) {
+	switch d := t.Data().(type) {
+	case []float32:
+		for i, v := range d {
+			f(i, float64(v))
+		}
+	case []float64:
+		for i, v := range d {
+			f(i, v)
+		}
+	}
+}
+
+// read adds what the program computed for a batch to the outcome.
+func (e *engine) read(out *outcome, b taught) {
+	for i, n := range e.means {
+		out.terms[i].Value += e.program.Scalar(n)
+	}
+	out.rows += b.N
+	logits, labels := e.logits(), classes(b.Batch)
+	if logits == nil || labels == nil {
+		return
+	}
+	for r, w := range b.Weight.Float32s() {
+		if y := labels[r]; y >= 0 && w > 0 {
+			out.labelled += float64(w)
+			if e.first(logits, r) == y {
+				out.right += float64(w)
+			}
+		}
+	}
+}
+
+// logits are the student's in the last run, (R, C), nil if it has none.
+func (e *engine) logits() *tensor.Dense {
+	n := e.lesson.Student["logits"]
+	if n == nil || n.Dims() != 2 {
+		return nil
+	}
+	return e.program.Value(n)
+}
+
+// classes are the labels of a batch, nil if they are no classes.
+func classes(b data.Batch) []int {
+	if b.Label == nil || b.Label.Dtype() != tensor.Int {
+		return nil
+	}
+	return b.Label.Ints()
+}
+
+// first is the class with the largest logit of row r.
+func (e *engine) first(logits *tensor.Dense, r int) int {
+	if c := logits.Shape()[1]; logits.Dtype() == tensor.Float32 {
+		e.row = appendRow(e.row[:0], logits.Float32s(), r, c)
+	} else {
+		e.row = appendRow(e.row[:0], logits.Float64s(), r, c)
+	}
+	return argmax(e.row)
+}
+
+// accumulate adds the gradients of the last run to the sums, which the first
+// of a step starts.
+func (e *engine) accumulate(first bool) {
+	for p, g := range e.program.Grads() {
+		sum := e.sums[p]
+		if sum == nil {
+			sum = tensor.New(tensor.Of(g.Dtype()), tensor.WithShape(g.Shape()...))
+			e.sums[p] = sum
+		}
+		if g.Dtype() == tensor.Float32 {
+			addTo(floats[float32](sum), floats[float32](g), first)
+		} else {
+			addTo(floats[float64](sum), floats[float64](g), first)
+		}
+	}
+}
+
+func addTo[T floating](dst, src []T, first bool) {
+	if first {
+		clear(dst)
+	}
+	for i, v := range src {
+		dst[i] += v
+	}
+}
+
+// grads are the parameters with their gradients of the last pass, over n
+// batches.
+func (e *engine) grads(n int) (params []*student.Param, grads []*tensor.Dense) {
+	for p, g := range e.program.Grads() {
+		if n > 1 {
+			g = e.sums[p]
+		}
+		params, grads = append(params, p), append(grads, g)
+	}
+	return params, grads
+}

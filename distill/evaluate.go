@@ -1,0 +1,119 @@
+package distill
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// A Case is given values to take a loss of. The leading axis of all of them
+// counts samples.
+type Case struct {
+	// Student and Teacher are the values of the student's taps and the
+	// teacher's signals, such as "logits".
+	Student, Teacher data.Signals
+	// Label and Weight are as in [data.Batch]: nil means none, and 1 each.
+	Label, Weight *tensor.Dense
+	// Temps are the temperatures of a teacher's top-k logits.
+	Temps []float64
+}
+
+// Evaluate is the value of a loss on given values, the weighted mean over
+// rows, and its gradient by the student's, in their dtype. Parameters of the
+// loss are new ones.
+func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) {
+	batch, spec, card, dtype, err := c.inputs()
+	if err != nil {
+		return 0, nil, err
+	}
+	given, own := student.NewParams(0), student.NewParams(0)
+	e := &engine{terms: []Term{{Name: "loss", Loss: loss}}, totals: make([]float64, 1)}
+	if err := checkTerms(e.terms, 1); err != nil {
+		return 0, nil, err
+	}
+	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
+	e.program, err = student.Compile(given, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		taps := student.Taps{}
+		for _, name := range slices.Sorted(maps.Keys(c.Student)) {
+			v := c.Student[name]
+			taps[name] = b.Param(name, valuesOf(v), v.Shape()...)
+		}
+		e.feed = newFeed(b, taps, spec, card)
+		e.add(b.Scope("loss").With(own), 0, e.terms[0])
+		return e.combine(b), e.observed()
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	if e.weigh, err = e.program.Only(e.rows[0].Weight); err != nil {
+		return 0, nil, err
+	}
+	out, err := e.pass(0, []taught{{batch, c.Teacher}})
+	if err != nil {
+		return 0, nil, err
+	}
+	grads = data.Signals{}
+	for p, g := range e.program.Grads() {
+		if given.Lookup(p.Name) == p {
+			grads[p.Name] = g
+		}
+	}
+	return out.loss, grads, nil
+}
+
+// valuesOf initialises a parameter with given values.
+func valuesOf(t *tensor.Dense) student.Init {
+	return func(_ *rand.Rand, dst []float64, _, _ int) { convert(dst, t) }
+}
+
+// inputs are the batch of a case, and what a run would know of it beforehand.
+func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tensor.Dtype, err error) {
+	card = teacher.Card{Signals: map[string]data.Field{}, Temps: c.Temps}
+	rows := 0
+	for _, name := range slices.Sorted(maps.Keys(c.Student)) {
+		v := c.Student[name]
+		if v == nil || v.Dims() < 1 || !plain(v) {
+			return b, spec, card, d, fmt.Errorf("distill: Case.Student %q is no batch of floats", name)
+		}
+		rows, d = v.Shape()[0], v.Dtype()
+	}
+	if rows == 0 {
+		return b, spec, card, d, errors.New("distill: Case.Student is empty; want a tap or more")
+	}
+	for name, v := range c.Teacher {
+		if v == nil || v.Dims() < 1 || v.Shape()[0] != rows {
+			return b, spec, card, d, fmt.Errorf("distill: Case.Teacher %q is no batch of %d samples", name, rows)
+		}
+		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
+	}
+	b = data.Batch{N: rows, ID: make([]data.ID, rows), Label: c.Label, Weight: c.Weight}
+	if c.Label != nil {
+		spec.Label = data.Field{Shape: c.Label.Shape()[1:], Dtype: c.Label.Dtype()}
+	}
+	if b.Weight == nil {
+		b.Weight = ones(rows, spec.Label)
+	}
+	return b, spec, card, d, nil
+}
+
+// ones are the weights of rows that all count, or of their tokens.
+func ones(rows int, label data.Field) *tensor.Dense {
+	shape := tensor.Shape{rows}
+	if label.Dtype == tensor.Int {
+		shape = append(shape, label.Shape...)
+	}
+	w := make([]float32, shape.TotalSize())
+	for i := range w {
+		w[i] = 1
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(w))
+}

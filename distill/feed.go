@@ -1,0 +1,145 @@
+package distill
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// A feed is a lesson with the inputs that it is given through: labels, weights
+// and the teacher's signals, in the dtype of the student, padded with zeros.
+type feed struct {
+	lesson Lesson
+	slots  []slot
+}
+
+// A slot is an input that is filled from one tensor of a batch or an answer.
+type slot struct {
+	node *gorgonia.Node
+	own  *tensor.Dense
+	from func(data.Batch, data.Signals) *tensor.Dense
+	name string
+}
+
+// newFeed builds the lesson over the taps of a student.
+func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher.Card) *feed {
+	axes := []int{b.Rows()}
+	if spec.Label.Dtype == tensor.Int {
+		axes = append(axes, spec.Label.Shape...)
+	}
+	f := &feed{lesson: Lesson{Student: student.Taps{}, Teacher: student.Taps{}, temps: card.Temps}}
+	rows := tensor.Shape(axes).TotalSize()
+	f.lesson.Weight = f.add(b, "weight", b.Dtype(), tensor.Shape{rows}, func(t data.Batch, _ data.Signals) *tensor.Dense { return t.Weight })
+	if spec.Label.Dtype.Type != nil {
+		f.label(b, spec.Label, rows)
+	}
+	for _, name := range slices.Sorted(maps.Keys(card.Signals)) {
+		field := card.Signals[name]
+		d := b.Dtype()
+		if field.Dtype == tensor.Int {
+			d = tensor.Int
+		}
+		shape := flat(append(tensor.Shape{b.Rows()}, field.Shape...), axes)
+		f.lesson.Teacher[name] = f.add(b, "teacher/"+name, d, shape,
+			func(_ data.Batch, s data.Signals) *tensor.Dense { return s[name] })
+	}
+	for name, n := range taps {
+		f.lesson.Student[name] = n
+		if shape := flat(n.Shape(), axes); !shape.Eq(n.Shape()) {
+			f.lesson.Student[name] = b.Scope(name).Reshape(n, shape...)
+		}
+	}
+	return f
+}
+
+func (f *feed) label(b *student.Builder, field data.Field, rows int) {
+	d, shape := tensor.Int, tensor.Shape{rows}
+	if field.Dtype != tensor.Int {
+		d, shape = b.Dtype(), append(shape, field.Shape...)
+	}
+	f.lesson.Label = f.add(b, "label", d, shape, func(t data.Batch, _ data.Signals) *tensor.Dense { return t.Label })
+}
+
+// flat is (B·T, ...) for a shape (B, T, ...) of tokens, and any other shape as
+// it is.
+func flat(shape tensor.Shape, axes []int) tensor.Shape {
+	n := len(axes)
+	if n < 2 || len(shape) <= n || !slices.Equal(shape[:n], axes) {
+		return shape
+	}
+	return append(tensor.Shape{tensor.Shape(axes).TotalSize()}, shape[n:]...)
+}
+
+func (f *feed) add(b *student.Builder, name string, d tensor.Dtype, shape tensor.Shape, from func(data.Batch, data.Signals) *tensor.Dense) *gorgonia.Node {
+	n := b.Input(name, d, shape...)
+	f.slots = append(f.slots, slot{n, tensor.New(tensor.Of(d), tensor.WithShape(shape...)), from, name})
+	return n
+}
+
+// bind gives a batch, and what the teacher answered to it, to the program.
+func (f *feed) bind(p *student.Program, b data.Batch, s data.Signals) error {
+	if err := p.Bind(b); err != nil {
+		return err
+	}
+	for _, slot := range f.slots {
+		src := slot.from(b, s)
+		if src == nil {
+			return fmt.Errorf("distill: the batch has no %s", slot.name)
+		}
+		if err := copyPadded(slot.own, src); err != nil {
+			return fmt.Errorf("distill: %s: %w", slot.name, err)
+		}
+		if err := p.Let(slot.node, slot.own); err != nil {
+			return fmt.Errorf("distill: %s: %w", slot.name, err)
+		}
+	}
+	return nil
+}
+
+// copyPadded fills dst with src, converted, and zeros after it.
+func copyPadded(dst, src *tensor.Dense) error {
+	var n int
+	switch d := dst.Data().(type) {
+	case []int:
+		s, ok := src.Data().([]int)
+		if !ok {
+			return fmt.Errorf("it is of %v; want int", src.Dtype())
+		}
+		n = copy(d, s)
+		clear(d[n:])
+	case []float32:
+		n = convert(d, src)
+	case []float64:
+		n = convert(d, src)
+	}
+	if n != src.Shape().TotalSize() {
+		return fmt.Errorf("%v of %v does not fit %v of %v", src.Shape(), src.Dtype(), dst.Shape(), dst.Dtype())
+	}
+	return nil
+}
+
+// convert is the number of elements of src that found room in dst.
+func convert[T floating](dst []T, src *tensor.Dense) int {
+	n := 0
+	switch s := src.Data().(type) {
+	case []float32:
+		n = min(len(s), len(dst))
+		for i, v := range s[:n] {
+			dst[i] = T(v)
+		}
+	case []float64:
+		n = min(len(s), len(dst))
+		for i, v := range s[:n] {
+			dst[i] = T(v)
+		}
+	}
+	clear(dst[n:])
+	return n
+}

@@ -1,0 +1,63 @@
+package distill
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/godistill/godistill/internal/graph"
+	"github.com/godistill/godistill/student"
+)
+
+// KL is T²·KL(softmax(t/T) ‖ softmax(s/T)), the soft term of Hinton et al.
+// (2015, 1503.02531): T² keeps its gradient, T(q-p), of one size while T
+// changes. With a teacher's top k logits it is the divergence over these
+// classes and one bucket for all others, a lower bound.
+type KL struct {
+	// T is the temperature, above 0; nil means 1. A teacher of top-k logits
+	// answers those that were recorded.
+	T Schedule
+	// Student and Teacher are the tap and the signal with the logits; "" means
+	// "logits".
+	Student, Teacher string
+}
+
+// Loss implements [Loss].
+func (k KL) Loss(b *student.Builder, l Lesson) Rows {
+	s, t := l.Tap(b, orLogits(k.Student)), l.Logits(b, orLogits(k.Teacher))
+	temp := b.Scalar(k.at)
+	if t.Dense == nil {
+		return Rows{Value: b.Op(graph.TopKL(s, t.Top, t.ID, t.LSE, temp, t.Temps))}
+	}
+	return Rows{Value: b.Op(graph.KL(s, t.Dense, temp))}
+}
+
+func (k KL) at(step int) float64 {
+	if k.T == nil {
+		return 1
+	}
+	return k.T(step)
+}
+
+func (k KL) validate(steps int) error {
+	for i := range max(steps, 1) {
+		if T := k.at(i); !(T > 0) || math.IsInf(T, 0) {
+			return fmt.Errorf("distill: KL.T is %v at step %d; want a finite number above 0", T, i)
+		}
+	}
+	return nil
+}
+
+// answered refuses temperatures that a teacher of top-k logits did not record.
+func (k KL) answered(temps []float64, steps int) error {
+	for i := range max(steps, 1) {
+		T := k.at(i)
+		ok := false
+		for _, t := range temps {
+			ok = ok || float32(t) == float32(T)
+		}
+		if !ok {
+			return fmt.Errorf("distill: KL.T is %v at step %d; the top-k logits answer only %v exactly", T, i, temps)
+		}
+	}
+	return nil
+}

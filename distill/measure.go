@@ -1,0 +1,108 @@
+package distill
+
+import (
+	"context"
+	"errors"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// Measure is how the student does on one epoch of a source, in eval mode. The
+// teacher may be nil. Loss and Terms are not measured.
+func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.Teacher) (Metrics, error) {
+	if m == nil || src == nil {
+		return Metrics{}, errors.New("distill: Measure wants a student and a source; one is nil")
+	}
+	v := &validation{student: m, source: src, teacher: t, extra: student.NewParams(0)}
+	if t != nil {
+		var err error
+		if v.card, err = t.Card(); err != nil {
+			return Metrics{}, err
+		}
+	}
+	if err := (&Run{Student: m}).checkData("the source", src.Spec(), v.card); err != nil {
+		return Metrics{}, err
+	}
+	return v.measure(ctx, 0)
+}
+
+// A validation measures a student on the same data again and again.
+type validation struct {
+	student *student.Model
+	source  data.Source
+	teacher teacher.Teacher
+	card    teacher.Card
+	terms   []Term
+	extra   *student.Params
+	engine  *engine
+}
+
+// measure takes weights and temperatures as they are at a step.
+func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
+	var meter meter
+	rows, sums, totals := 0, make([]float64, len(v.terms)), make([]float64, len(v.terms))
+	for b, err := range v.source.Batches(ctx, 0, 0) {
+		if err != nil {
+			return Metrics{}, err
+		}
+		t, err := ask(ctx, v.teacher, v.card, b)
+		if err == nil {
+			err = v.batch(step, t, &meter, sums, totals)
+		}
+		if err != nil {
+			return Metrics{}, err
+		}
+		rows += b.N
+	}
+	m := meter.metrics()
+	m.Rows = rows
+	for i, t := range v.terms {
+		value := TermValue{Name: t.Name, Weight: t.weight(step)}
+		if totals[i] != 0 {
+			value.Value = sums[i] / totals[i]
+		}
+		if value.Weight != 0 {
+			m.Loss += value.Weight * value.Value
+		}
+		m.Terms = append(m.Terms, value)
+	}
+	return m, nil
+}
+
+// batch adds one batch to the meter and to the weighted sums of the terms.
+func (v *validation) batch(step int, b taught, meter *meter, sums, totals []float64) error {
+	if v.engine == nil {
+		e, err := newEngine(v.student, v.extra, v.terms, v.source.Spec(), v.card, student.Mode{Rows: b.Weight.Shape()[0]})
+		if err != nil {
+			return err
+		}
+		v.engine = e
+	}
+	out, err := v.engine.pass(step, []taught{b})
+	if err != nil {
+		return err
+	}
+	for i, t := range v.engine.totals {
+		sums[i] += t * out.terms[i].Value
+		totals[i] += t
+	}
+	logits := v.engine.logits()
+	if logits == nil {
+		return nil
+	}
+	return meter.add(logits, v.taughtLogits(logits), classes(b.Batch), b.Weight.Float32s())
+}
+
+// taughtLogits are the teacher's for the batch that is bound, if they can be
+// compared with the student's.
+func (v *validation) taughtLogits(student *tensor.Dense) *tensor.Dense {
+	n := v.engine.lesson.Teacher[teacher.Logits]
+	if n == nil || !n.Shape().Eq(student.Shape()) {
+		return nil
+	}
+	return n.Value().(*tensor.Dense)
+}

@@ -1,0 +1,266 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/teacher"
+)
+
+// A Preflight is what was found out before the first step. What makes the run
+// pointless is an error instead.
+type Preflight struct {
+	// TeacherAccuracy is that of a teacher that is not live on the labelled
+	// rows of Run.Valid, NaN if it was not measured.
+	TeacherAccuracy float64
+	// Gradients are the norms of the terms' gradients at the student's logits,
+	// in Value, with the terms' weights, on the first batch. Terms that did not
+	// count there, or do not look at the logits, are left out.
+	Gradients []TermValue
+	// OneHot and Uniform are the shares of the teacher's soft targets, on the
+	// first batch and at the temperature of step 0, whose largest probability is
+	// above 0.999, or within 0.001 of 1/C: they say no more than a label, or
+	// nothing. NaN where no term softens logits.
+	OneHot, Uniform float64
+	// Warnings are for people.
+	Warnings []string
+}
+
+func (p *Preflight) warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+// preflight looks at what the run is about to do.
+func (s *session) preflight(ctx context.Context) (*Preflight, error) {
+	p := &Preflight{TeacherAccuracy: math.NaN(), OneHot: math.NaN(), Uniform: math.NaN()}
+	if err := s.checkTeacher(ctx, p); err != nil {
+		return nil, err
+	}
+	if s.state.Step == 0 {
+		if err := s.tryTerms(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range p.Warnings {
+		s.log().Warn(w, "run", s.Name)
+	}
+	return p, nil
+}
+
+// checkTeacher refuses a frozen teacher that does not know the task.
+func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
+	if s.Teacher == nil || s.card.Live || s.Valid == nil {
+		return nil
+	}
+	right, labelled, choices := 0.0, 0.0, 0
+	for b, err := range s.Valid.Batches(ctx, 0, 0) {
+		if err != nil {
+			return err
+		}
+		t, err := ask(ctx, s.Teacher, s.card, b)
+		if err != nil {
+			return fmt.Errorf("distill: the teacher on Run.Valid: %w", err)
+		}
+		first, c := firstChoices(t.signals, s.card)
+		labels, weights := classes(b), b.Weight.Float32s()
+		if first == nil || labels == nil {
+			return nil
+		}
+		choices = c
+		for r, choice := range first {
+			if labels[r] >= 0 && weights[r] > 0 {
+				labelled++
+				if choice == labels[r] {
+					right++
+				}
+			}
+		}
+	}
+	if labelled == 0 {
+		return nil
+	}
+	p.TeacherAccuracy = right / labelled
+	chance := 1 / float64(choices)
+	limit := chance + 3*math.Sqrt(chance*(1-chance)/labelled)
+	if p.TeacherAccuracy > limit {
+		return nil
+	}
+	if s.AnyTeacher {
+		p.warn("the teacher is right on %.1f%% of Run.Valid, which is chance", 100*p.TeacherAccuracy)
+		return nil
+	}
+	return fmt.Errorf("distill: the teacher is right on %.1f%% of the %v labelled rows of Run.Valid; want more than chance, %.1f%% "+
+		"(are its weights, its classes and its preprocessing right? Run.AnyTeacher allows it)",
+		100*p.TeacherAccuracy, labelled, 100*limit)
+}
+
+// firstChoices are the classes that a teacher puts first, and the number of
+// classes; nil if it has no logits.
+func firstChoices(s data.Signals, card teacher.Card) (first []int, classes int) {
+	if ids := s[teacher.Logits+".id"]; ids != nil {
+		k := ids.Shape()[ids.Dims()-1]
+		all := ids.Ints()
+		for r := 0; r < len(all); r += k {
+			first = append(first, all[r])
+		}
+		return first, max(len(card.Classes), 2)
+	}
+	logits := s[teacher.Logits]
+	if logits == nil || !plain(logits) {
+		return nil, 0
+	}
+	c := logits.Shape()[logits.Dims()-1]
+	var row []float64
+	for r := range logits.Shape().TotalSize() / c {
+		row = logProbabilities(row, logits, r)
+		first = append(first, argmax(row))
+	}
+	return first, c
+}
+
+// tryTerms takes the gradient of each term on the first batch.
+func (s *session) tryTerms(ctx context.Context, p *Preflight) error {
+	b, err := firstBatch(ctx, s.Train)
+	if err != nil {
+		return err
+	}
+	t, err := ask(ctx, s.Teacher, s.card, b)
+	if err != nil {
+		return err
+	}
+	c, err := s.caseOf(t)
+	if err != nil {
+		return err
+	}
+	for _, term := range s.Terms {
+		if err := p.try(term, c); err != nil {
+			return fmt.Errorf("distill: term %q: %w", term.Name, err)
+		}
+	}
+	p.compare()
+	return nil
+}
+
+func firstBatch(ctx context.Context, src data.Source) (data.Batch, error) {
+	for b, err := range src.Batches(ctx, 0, 0) {
+		return b, err
+	}
+	return data.Batch{}, fmt.Errorf("distill: Run.Train is empty; want one batch or more")
+}
+
+// caseOf is a batch with the student's taps as they are now.
+func (s *session) caseOf(t taught) (Case, error) {
+	var taps []string
+	for name := range s.Student.Taps() {
+		taps = append(taps, name)
+	}
+	values, err := s.Student.Predict(t.Batch, taps...)
+	if err != nil {
+		return Case{}, err
+	}
+	for name, v := range values {
+		if !plain(v) {
+			delete(values, name)
+		}
+	}
+	return Case{
+		Student: values, Teacher: t.signals, Temps: s.card.Temps,
+		Label: head(t.Label, t.N), Weight: head(t.Weight, t.N),
+	}, nil
+}
+
+// head is the first n rows of t, in its memory.
+func head(t *tensor.Dense, n int) *tensor.Dense {
+	if t == nil {
+		return nil
+	}
+	shape := t.Shape().Clone()
+	size := shape.TotalSize() / shape[0] * n
+	shape[0] = n
+	switch {
+	case t.Dtype() == tensor.Int:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Ints()[:size]))
+	case t.Dtype() == tensor.Float64:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float64s()[:size]))
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float32s()[:size]))
+}
+
+// try takes the gradient of one term at the logits, and looks at its targets.
+func (p *Preflight) try(t Term, c Case) error {
+	weight := t.weight(0)
+	if weight == 0 {
+		return nil
+	}
+	value, grads, err := Evaluate(t.Loss, c)
+	if err != nil {
+		return err
+	}
+	if k, ok := t.Loss.(KL); ok {
+		p.soften(c.Teacher[orLogits(k.Teacher)], k.at(0))
+	}
+	g := grads["logits"]
+	if g == nil {
+		return nil
+	}
+	norm := gradNorm([]*tensor.Dense{g})
+	if norm == 0 && value == 0 {
+		return nil // no row counts, or there is nothing to learn
+	}
+	p.Gradients = append(p.Gradients, TermValue{Name: t.Name, Value: norm, Weight: weight})
+	if norm == 0 {
+		p.warn("term %q has a value of %.3g and no gradient at the student's logits", t.Name, value)
+	}
+	return nil
+}
+
+// compare warns of terms that drown each other.
+func (p *Preflight) compare() {
+	for i, a := range p.Gradients {
+		for _, b := range p.Gradients[i+1:] {
+			x, y := a.Weight*a.Value, b.Weight*b.Value
+			if x > 100*y || y > 100*x {
+				p.warn("the gradients of %q and %q at the logits are %.3g and %.3g: more than 100 to 1", a.Name, b.Name, x, y)
+			}
+		}
+	}
+}
+
+// soften counts the soft targets that carry nothing at a temperature.
+func (p *Preflight) soften(logits *tensor.Dense, T float64) {
+	if logits == nil || !plain(logits) {
+		return
+	}
+	c := logits.Shape()[logits.Dims()-1]
+	rows := logits.Shape().TotalSize() / c
+	var row []float64
+	sharp, blunt := 0, 0
+	for r := range rows {
+		row = logProbabilities(row, logits, r)
+		for i := range row {
+			row[i] /= T
+		}
+		sum := 0.0
+		top := row[argmax(row)]
+		for _, z := range row {
+			sum += math.Exp(z - top)
+		}
+		switch largest := 1 / sum; {
+		case largest > 0.999:
+			sharp++
+		case largest < 1/float64(c)+0.001:
+			blunt++
+		}
+	}
+	p.OneHot, p.Uniform = float64(sharp)/float64(rows), float64(blunt)/float64(rows)
+	if p.OneHot > 0.5 {
+		p.warn("%.0f%% of the soft targets are one-hot at T = %v: they say no more than a label; want a higher temperature", 100*p.OneHot, T)
+	}
+	if p.Uniform > 0.5 {
+		p.warn("%.0f%% of the soft targets are uniform at T = %v: they say nothing; want a lower temperature", 100*p.Uniform, T)
+	}
+}

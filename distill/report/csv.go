@@ -1,0 +1,110 @@
+package report
+
+import (
+	"encoding/csv"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/godistill/godistill/distill"
+)
+
+// A column of the table. Its name is the path of the value in metrics.jsonl.
+type column struct {
+	name string
+	cell func(distill.Step) string
+}
+
+// writeCSV writes a row a step. What a step does not have is an empty cell.
+func writeCSV(w io.Writer, steps []distill.Step) error {
+	cols := columns(termNames(steps))
+	row := make([]string, len(cols))
+	for i, c := range cols {
+		row[i] = c.name
+	}
+	out := csv.NewWriter(w)
+	out.Write(row)
+	for _, s := range steps {
+		for i, c := range cols {
+			row[i] = c.cell(s)
+		}
+		out.Write(row)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func columns(terms []string) []column {
+	whole := func(name string, get func(distill.Step) int) column {
+		return column{name, func(s distill.Step) string { return strconv.Itoa(get(s)) }}
+	}
+	real := func(name string, get func(distill.Step) float64) column {
+		return column{name, func(s distill.Step) string { return cell(get(s)) }}
+	}
+	valid := func(name string, get func(*distill.Metrics) float64) column {
+		return real("valid."+name, func(s distill.Step) float64 { return ofValid(s, get) })
+	}
+	cols := []column{
+		whole("step", func(s distill.Step) int { return s.N }),
+		whole("epoch", func(s distill.Step) int { return s.Epoch }),
+		whole("rows", func(s distill.Step) int { return s.Rows }),
+		real("loss", func(s distill.Step) float64 { return s.Loss }),
+	}
+	for _, t := range terms {
+		cols = append(cols,
+			real("terms."+t+".value", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Value }),
+			real("terms."+t+".weight", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Weight }))
+	}
+	cols = append(cols,
+		real("accuracy", func(s distill.Step) float64 { return s.Accuracy }),
+		real("rate", func(s distill.Step) float64 { return s.Rate }),
+		real("grad_norm", func(s distill.Step) float64 { return s.GradNorm }),
+		valid("loss", func(m *distill.Metrics) float64 { return m.Loss }))
+	for _, t := range terms {
+		cols = append(cols, valid("terms."+t+".value", func(m *distill.Metrics) float64 { return ofTerm(m.Terms, t).Value }))
+	}
+	return append(cols,
+		valid("accuracy", func(m *distill.Metrics) float64 { return m.Accuracy }),
+		valid("top5", func(m *distill.Metrics) float64 { return m.Top5 }),
+		valid("nll", func(m *distill.Metrics) float64 { return m.NLL }),
+		valid("ece", func(m *distill.Metrics) float64 { return m.ECE }),
+		valid("agreement", func(m *distill.Metrics) float64 { return m.Agreement }),
+		valid("teacher_kl", func(m *distill.Metrics) float64 { return m.TeacherKL }))
+}
+
+func cell(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// termNames are the names of all terms, in the order in which they come up.
+func termNames(steps []distill.Step) []string {
+	var names []string
+	for _, s := range steps {
+		for _, t := range s.Terms {
+			if !slices.Contains(names, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	return names
+}
+
+func ofTerm(terms []distill.TermValue, name string) distill.TermValue {
+	for _, t := range terms {
+		if t.Name == name {
+			return t
+		}
+	}
+	return distill.TermValue{Value: math.NaN(), Weight: math.NaN()}
+}
+
+func ofValid(s distill.Step, get func(*distill.Metrics) float64) float64 {
+	if s.Valid == nil {
+		return math.NaN()
+	}
+	return get(s.Valid)
+}

@@ -1,0 +1,162 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+
+	"github.com/godistill/godistill/distill"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// A Format is a format of pictures.
+type Format string
+
+// The formats that [Draw] and [Compare] write.
+const (
+	PNG Format = "png" // 1500 x 1000 pixels
+	SVG Format = "svg"
+)
+
+// Draw writes a picture of one run: the loss and its terms, the accuracy, the
+// learning rate and the gradient norm, over the steps. Training curves are
+// drawn thin as they are and thick as a running mean; validation is a dot at
+// the end of each epoch. Values that are not finite leave a gap.
+func Draw(w io.Writer, format Format, title string, steps []distill.Step) error {
+	subtitle := "dots: validation"
+	if n := window(len(steps)); n > 1 {
+		subtitle = fmt.Sprintf("thin: each step · thick: mean over %d steps · dots: validation", n)
+	}
+	return render(w, format, 150, func(c draw.Canvas) {
+		c = heading(c, title, subtitle)
+		tiles := draw.Tiles{Cols: 2, Rows: 2, PadX: 20, PadY: 14}
+		lossPanel(steps).draw(tiles.At(c, 0, 0))
+		accuracyPanel(steps).draw(tiles.At(c, 1, 0))
+		ratePanel(steps).draw(tiles.At(c, 0, 1))
+		gradientPanel(steps).draw(tiles.At(c, 1, 1))
+	})
+}
+
+// render draws on a canvas of 1500 x 1000 pixels of the given density.
+func render(w io.Writer, format Format, dpi int, paint func(draw.Canvas)) error {
+	width, height := 1500*vg.Inch/vg.Length(dpi), 1000*vg.Inch/vg.Length(dpi)
+	var canvas vg.CanvasWriterTo
+	switch format {
+	case PNG:
+		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
+	case SVG:
+		canvas = vgsvg.New(width, height)
+	default:
+		return fmt.Errorf("report: format is %q; want %q or %q", format, PNG, SVG)
+	}
+	c := draw.NewCanvas(canvas, width, height)
+	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Min.X, Y: c.Max.Y}, c.Max, {X: c.Max.X, Y: c.Min.Y}})
+	paint(draw.Crop(c, margin, -margin, margin, -margin))
+	var out bytes.Buffer
+	if _, err := canvas.WriteTo(&out); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	b := out.Bytes()
+	if format == SVG {
+		// Few readers of the picture have Liberation Sans; Arial is as wide.
+		b = bytes.ReplaceAll(b, []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	}
+	if _, err := w.Write(b); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func lossPanel(steps []distill.Step) panel {
+	p := panel{title: "Loss", x: "step", y: "loss (nats)", log: true}
+	names := termNames(steps)
+	if len(names) != 1 {
+		p.train(series{name: "weighted sum", color: grey}, steps, func(s distill.Step) float64 { return s.Loss })
+		p.valid(series{color: grey}, steps, func(m *distill.Metrics) float64 { return m.Loss })
+	}
+	for i, name := range names {
+		s := series{name: name, color: palette[i%len(palette)], dashed: i >= len(palette)}
+		p.train(s, steps, func(s distill.Step) float64 { return ofTerm(s.Terms, name).Value })
+		s.name = ""
+		p.valid(s, steps, func(m *distill.Metrics) float64 { return ofTerm(m.Terms, name).Value })
+	}
+	return p
+}
+
+func accuracyPanel(steps []distill.Step) panel {
+	p := panel{title: "Accuracy", x: "step", y: "share of rows (%)"}
+	p.train(series{name: "training", color: palette[0]}, steps, func(s distill.Step) float64 { return 100 * s.Accuracy })
+	p.valid(series{name: "agreement with teacher", color: palette[2]}, steps, func(m *distill.Metrics) float64 { return 100 * m.Agreement })
+	p.valid(series{name: "validation", color: palette[1]}, steps, func(m *distill.Metrics) float64 { return 100 * m.Accuracy })
+	return p
+}
+
+func ratePanel(steps []distill.Step) panel {
+	p := panel{title: "Learning rate", x: "step", y: "rate"}
+	x, y := values(steps, func(s distill.Step) float64 { return s.Rate })
+	p.add(series{color: palette[0], width: thick, x: x, y: y})
+	return p
+}
+
+func gradientPanel(steps []distill.Step) panel {
+	p := panel{title: "Gradient norm", x: "step", y: "before clipping", log: true}
+	p.train(series{color: palette[0]}, steps, func(s distill.Step) float64 { return s.GradNorm })
+	return p
+}
+
+// train adds a curve of the steps, as it is and smoothed.
+func (p *panel) train(s series, steps []distill.Step, get func(distill.Step) float64) {
+	x, y := values(steps, get)
+	n := window(len(steps))
+	if n > 1 {
+		p.add(series{color: faint(s.color), width: thin, x: x, y: y, under: true})
+	}
+	s.width, s.x, s.y = thick, x, smooth(y, n)
+	p.add(s)
+}
+
+// valid adds a curve of the validations, with dots.
+func (p *panel) valid(s series, steps []distill.Step, get func(*distill.Metrics) float64) {
+	for _, step := range steps {
+		if step.Valid != nil {
+			s.x, s.y = append(s.x, float64(step.N)), append(s.y, get(step.Valid))
+		}
+	}
+	s.width, s.dots = thin, true
+	p.add(s)
+}
+
+func values(steps []distill.Step, get func(distill.Step) float64) (x, y []float64) {
+	for _, s := range steps {
+		x, y = append(x, float64(s.N)), append(y, get(s))
+	}
+	return x, y
+}
+
+// window is the width of the running mean of n steps: a fortieth of them, odd,
+// and bounded to bound the work.
+func window(n int) int { return min(n/40, 500) | 1 }
+
+// smooth takes the mean over n values around each, those there are. A gap
+// stays a gap.
+func smooth(y []float64, n int) []float64 {
+	out := make([]float64, len(y))
+	for i := range y {
+		sum, count := 0.0, 0
+		for _, v := range y[max(0, i-n/2):min(len(y), i+n/2+1)] {
+			if finite(v) {
+				sum, count = sum+v, count+1
+			}
+		}
+		out[i] = sum / float64(count)
+		if !finite(y[i]) {
+			out[i] = math.NaN()
+		}
+	}
+	return out
+}

@@ -1,0 +1,362 @@
+package report
+
+import (
+	"image/color"
+	"math"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/font/liberation"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Lengths are in points.
+const (
+	margin = vg.Length(14)
+	thin   = vg.Length(0.7)
+	thick  = vg.Length(1.7)
+	radius = vg.Length(2.6) // of a dot
+	axisX  = vg.Length(34)  // room for the labels of the axes
+	axisY  = vg.Length(52)
+	line   = vg.Length(15)  // of text
+	lift   = vg.Length(1.2) // puts the middle of digits where YCenter puts that of letters
+)
+
+// palette has the colours of Okabe and Ito, which the colour-blind can tell
+// apart, without the yellow, which is too bright on white.
+var palette = []color.RGBA{
+	{0x00, 0x72, 0xb2, 0xff}, // blue
+	{0xd5, 0x5e, 0x00, 0xff}, // vermillion
+	{0x00, 0x9e, 0x73, 0xff}, // bluish green
+	{0xcc, 0x79, 0xa7, 0xff}, // reddish purple
+	{0xe6, 0x9f, 0x00, 0xff}, // orange
+	{0x56, 0xb4, 0xe9, 0xff}, // sky blue
+}
+
+var (
+	black = color.RGBA{0x22, 0x22, 0x22, 0xff}
+	grey  = color.RGBA{0x66, 0x66, 0x66, 0xff}
+	rule  = color.RGBA{0xe4, 0xe4, 0xe4, 0xff}
+)
+
+// faint mixes a colour with three parts of white in five.
+func faint(c color.RGBA) color.RGBA {
+	mix := func(v uint8) uint8 { return uint8((2*int(v) + 3*0xff) / 5) }
+	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 0xff}
+}
+
+// A panel is one plot of a figure: a title, a legend and curves on axes.
+type panel struct {
+	title, x, y string
+	log         bool // the values may be drawn on a logarithmic axis
+	series      []series
+}
+
+// A series is one curve of a panel.
+type series struct {
+	name   string // in the legend, where it is not empty
+	color  color.RGBA
+	width  vg.Length
+	dots   bool // at some of the values
+	dashed bool
+	under  bool // drawn before the others
+	x, y   []float64
+	// low and high bound a band around y, where they are not nil.
+	low, high []float64
+}
+
+func (p *panel) add(s series) {
+	for _, y := range s.y {
+		if finite(y) {
+			p.series = append(p.series, s)
+			return
+		}
+	}
+}
+
+func (p panel) draw(c draw.Canvas) {
+	c.FillText(style(11.5, black, text.XLeft, text.YTop), vg.Point{X: c.Min.X, Y: c.Max.Y}, p.title)
+	legend := draw.Crop(c, axisY, 0, 0, -line-3)
+	area := draw.Crop(legend, 0, -2, axisX, -p.legend(legend)-6)
+	if len(p.series) == 0 {
+		area.FillText(style(10, grey, text.XCenter, text.YCenter), area.Center(), "no data")
+	}
+	x, y := p.scales()
+	p.axes(area, x, y)
+	for _, under := range []bool{true, false} {
+		for _, s := range p.series {
+			if s.under == under {
+				s.draw(area, x, y)
+			}
+		}
+	}
+}
+
+// legend draws the names of the series in rows, and returns their height.
+func (p panel) legend(c draw.Canvas) vg.Length {
+	const sample, gap = 18, 5
+	sty := style(9.5, black, text.XLeft, text.YCenter)
+	at := vg.Point{X: c.Min.X, Y: c.Max.Y + line/2}
+	for _, s := range p.series {
+		if s.name == "" {
+			continue
+		}
+		width := sample + gap + sty.Width(s.name)
+		if at.X == c.Min.X || at.X+width > c.Max.X {
+			at.X, at.Y = c.Min.X, at.Y-line
+		}
+		s.stroke(c, []vg.Point{at, {X: at.X + sample, Y: at.Y}})
+		if s.dots {
+			s.dot(c, vg.Point{X: at.X + sample/2, Y: at.Y})
+		}
+		c.FillText(sty, vg.Point{X: at.X + sample + gap, Y: at.Y + lift}, s.name)
+		at.X += width + 3*gap
+	}
+	return c.Max.Y - (at.Y - line/2)
+}
+
+func (p panel) scales() (x, y scale) {
+	var xs, ys [][]float64
+	for _, s := range p.series {
+		xs, ys = append(xs, s.x), append(ys, s.y, s.low, s.high)
+	}
+	x, y = scaleOf(xs, false), scaleOf(ys, p.log)
+	x.whole = true
+	return x, y
+}
+
+func (p panel) axes(c draw.Canvas, x, y scale) {
+	grid := draw.LineStyle{Color: rule, Width: 0.6}
+	below := style(9.5, grey, text.XCenter, text.YTop)
+	for _, t := range x.ticks() {
+		at := c.X(x.at(t.value))
+		c.StrokeLine2(grid, at, c.Min.Y, at, c.Max.Y)
+		c.FillText(below, vg.Point{X: at, Y: c.Min.Y - 4}, t.label)
+	}
+	left := style(9.5, grey, text.XRight, text.YCenter)
+	for _, t := range y.ticks() {
+		at := c.Y(y.at(t.value))
+		c.StrokeLine2(grid, c.Min.X, at, c.Max.X, at)
+		c.FillText(left, vg.Point{X: c.Min.X - 5, Y: at + lift}, t.label)
+	}
+	c.StrokeLine2(draw.LineStyle{Color: grey, Width: 0.8}, c.Min.X, c.Min.Y, c.Max.X, c.Min.Y)
+	c.FillText(style(10, black, text.XCenter, text.YBottom), vg.Point{X: c.Center().X, Y: c.Min.Y - axisX + 3}, p.x)
+	upright := style(10, black, text.XCenter, text.YTop)
+	upright.Rotation = math.Pi / 2
+	c.FillText(upright, vg.Point{X: c.Min.X - axisY, Y: c.Center().Y}, p.y)
+}
+
+func (s series) draw(c draw.Canvas, x, y scale) {
+	place := func(i int, v float64) vg.Point {
+		return vg.Point{X: c.X(x.at(s.x[i])), Y: c.Y(y.at(v))}
+	}
+	for from, to := range s.runs() {
+		if s.low != nil {
+			var band []vg.Point
+			for i := from; i < to; i++ {
+				band = append(band, place(i, s.low[i]))
+			}
+			for i := to - 1; i >= from; i-- {
+				band = append(band, place(i, s.high[i]))
+			}
+			c.FillPolygon(color.NRGBA{s.color.R, s.color.G, s.color.B, 0x30}, band)
+		}
+		var points []vg.Point
+		for _, i := range outline(s.y, from, to) {
+			points = append(points, place(i, s.y[i]))
+		}
+		s.stroke(c, points)
+		for i, at := range points {
+			if s.dots && i%(len(points)/40+1) == 0 || len(points) == 1 {
+				s.dot(c, at)
+			}
+		}
+	}
+}
+
+func (s series) stroke(c draw.Canvas, points []vg.Point) {
+	sty := draw.LineStyle{Color: s.color, Width: s.width}
+	if s.dashed {
+		sty.Dashes = []vg.Length{5, 3}
+	}
+	c.StrokeLines(sty, points)
+}
+
+func (s series) dot(c draw.Canvas, at vg.Point) {
+	c.DrawGlyphNoClip(draw.GlyphStyle{Color: color.White, Radius: radius + 0.7, Shape: draw.CircleGlyph{}}, at)
+	c.DrawGlyphNoClip(draw.GlyphStyle{Color: s.color, Radius: radius, Shape: draw.CircleGlyph{}}, at)
+}
+
+// runs yields the stretches of s between its gaps.
+func (s series) runs() func(yield func(from, to int) bool) {
+	return func(yield func(from, to int) bool) {
+		for from := 0; from < len(s.y); from++ {
+			to := from
+			for to < len(s.y) && finite(s.y[to]) {
+				to++
+			}
+			if to > from && !yield(from, to) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// outline thins y[from:to] out to what can be seen of a long run: of each of a
+// thousand parts the lowest and the highest value.
+func outline(y []float64, from, to int) []int {
+	const parts = 1000
+	var at []int
+	step := (to - from + parts - 1) / parts
+	for ; from < to; from += step {
+		low, high := from, from
+		for i := from; i < min(from+step, to); i++ {
+			if y[i] < y[low] {
+				low = i
+			}
+			if y[i] > y[high] {
+				high = i
+			}
+		}
+		at = append(at, min(low, high))
+		if low != high {
+			at = append(at, max(low, high))
+		}
+	}
+	return at
+}
+
+// A scale maps values to the length of an axis, which is 1.
+type scale struct {
+	min, max float64
+	log      bool
+	whole    bool // ticks are whole numbers
+}
+
+type tick struct {
+	value float64
+	label string
+}
+
+// scaleOf is a scale with room for all values. It is logarithmic if it may be
+// and the values, all above 0, differ twentyfold.
+func scaleOf(values [][]float64, log bool) scale {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, vs := range values {
+		for _, v := range vs {
+			if finite(v) {
+				lo, hi = min(lo, v), max(hi, v)
+			}
+		}
+	}
+	if lo > hi {
+		return scale{min: 0, max: 1}
+	}
+	if log && lo > 0 && hi/lo > 20 {
+		room := math.Pow(hi/lo, 0.04)
+		return scale{min: lo / room, max: hi * room, log: true}
+	}
+	room := (hi - lo) * 0.04
+	switch size := max(math.Abs(lo), math.Abs(hi)); {
+	case size < 1e-100:
+		room = 1
+	case hi-lo < 1e-9*size: // one value, but for its rounding
+		room = size / 10
+	}
+	return scale{min: lo - room, max: hi + room}
+}
+
+func (s scale) at(v float64) float64 {
+	if s.log {
+		return math.Log(v/s.min) / math.Log(s.max/s.min)
+	}
+	return (v - s.min) / (s.max - s.min)
+}
+
+func (s scale) ticks() []tick {
+	if s.log {
+		return s.logTicks()
+	}
+	step := nice((s.max - s.min) / 7)
+	if s.whole {
+		step = max(step, 1)
+	}
+	var ticks []tick
+	for i := math.Ceil(s.min / step); i*step <= s.max; i++ {
+		ticks = append(ticks, tick{i * step, label(i*step, step)})
+	}
+	return ticks
+}
+
+func (s scale) logTicks() []tick {
+	decades := math.Log10(s.max / s.min)
+	within := []float64{1}
+	switch {
+	case decades < 2.3:
+		within = []float64{1, 2, 5}
+	case decades < 4.5:
+		within = []float64{1, 3}
+	}
+	every := max(1, int(decades/6))
+	var ticks []tick
+	for e := int(math.Floor(math.Log10(s.min))); e <= int(math.Log10(s.max))+1; e++ {
+		for _, m := range within {
+			v := m * math.Pow(10, float64(e))
+			if e%every == 0 && s.min <= v && v <= s.max {
+				ticks = append(ticks, tick{v, label(v, v)})
+			}
+		}
+	}
+	return ticks
+}
+
+// nice rounds up to 1, 2 or 5 times a power of ten.
+func nice(x float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(x)))
+	for _, m := range []float64{1, 2, 5} {
+		if x <= m*unit {
+			return m * unit
+		}
+	}
+	return 10 * unit
+}
+
+// label writes v to the digit of step.
+func label(v, step float64) string {
+	digit := int(math.Floor(math.Log10(step) + 1e-9))
+	if math.Abs(v) < step/2 {
+		return "0"
+	}
+	if -5 < digit && math.Abs(v) < 1e6 {
+		return strconv.FormatFloat(v, 'f', max(0, -digit), 64)
+	}
+	size := int(math.Floor(math.Log10(math.Abs(v)) + 1e-9))
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', max(0, size-digit), 64), "e")
+	power, _ := strconv.Atoi(exponent)
+	return mantissa + "e" + strconv.Itoa(power)
+}
+
+// finite reports whether v can be drawn. Beyond 1e100 differences overflow
+// sooner or later, and nobody wants to see them.
+func finite(v float64) bool { return math.Abs(v) < 1e100 }
+
+var fonts = font.NewCache(liberation.Collection())
+
+func style(size vg.Length, c color.Color, x text.XAlignment, y text.YAlignment) text.Style {
+	return text.Style{
+		Color: c, XAlign: x, YAlign: y,
+		Font:    font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
+		Handler: text.Plain{Fonts: fonts},
+	}
+}
+
+// heading writes the title over the figure, and returns what is left of it.
+func heading(c draw.Canvas, title, subtitle string) draw.Canvas {
+	c.FillText(style(14, black, text.XLeft, text.YTop), vg.Point{X: c.Min.X, Y: c.Max.Y}, title)
+	c.FillText(style(9.5, grey, text.XRight, text.YTop), vg.Point{X: c.Max.X, Y: c.Max.Y - 2}, subtitle)
+	return draw.Crop(c, 0, 0, 0, -30)
+}

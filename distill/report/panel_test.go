@@ -1,0 +1,112 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTicks(t *testing.T) {
+	tests := []struct {
+		values []float64
+		log    bool
+		whole  bool
+		want   string
+	}{
+		{values: []float64{0, 1}, want: "[0 0.2 0.4 0.6 0.8 1.0]"},
+		{values: []float64{0, 100}, want: "[0 20 40 60 80 100]"},
+		{values: []float64{1, 20000}, whole: true, want: "[0 5000 10000 15000 20000]"},
+		{values: []float64{1, 3}, whole: true, want: "[1 2 3]"},
+		{values: []float64{7}, whole: true, want: "[7]"},
+		{values: []float64{0, 3e-4}, want: "[0 5e-5 1.0e-4 1.5e-4 2.0e-4 2.5e-4 3.0e-4]"},
+		{values: []float64{0, 3e-5}, want: "[0 5e-6 1.0e-5 1.5e-5 2.0e-5 2.5e-5 3.0e-5]"},
+		{values: []float64{2e6, 4e6}, want: "[2.0e6 2.5e6 3.0e6 3.5e6 4.0e6]"},
+		{values: []float64{-1, 1}, want: "[-1.0 -0.5 0 0.5 1.0]"},
+		{values: []float64{0.5, 1}, log: true, want: "[0.5 0.6 0.7 0.8 0.9 1.0]"},
+		{values: []float64{0.05, 2}, log: true, want: "[0.05 0.1 0.2 0.5 1 2]"},
+		{values: []float64{0.05, 50}, log: true, want: "[0.1 0.3 1 3 10 30]"},
+		{values: []float64{1e-5, 1}, log: true, want: "[1e-5 0.0001 0.001 0.01 0.1 1]"},
+		{values: []float64{1e-60, 1e60}, log: true, want: "[1e-63 1e-42 1e-21 1 1e21 1e42 1e63]"},
+		{values: []float64{-1, 50}, log: true, want: "[0 10 20 30 40 50]"},
+	}
+	for _, test := range tests {
+		s := scaleOf([][]float64{test.values, {math.NaN(), math.Inf(1)}}, test.log)
+		s.whole = test.whole
+		var labels []string
+		for _, tick := range s.ticks() {
+			labels = append(labels, tick.label)
+		}
+		if got := fmt.Sprint(labels); got != test.want {
+			t.Errorf("%v has ticks %s, want %s", test.values, got, test.want)
+		}
+		for _, v := range test.values {
+			if at := s.at(v); !(0.02 < at && at < 0.98) {
+				t.Errorf("%v of %v is drawn at %g, want it off the edge", v, test.values, at)
+			}
+		}
+	}
+}
+
+func TestSmooth(t *testing.T) {
+	nan := math.NaN()
+	tests := []struct {
+		y    []float64
+		n    int
+		want []float64
+	}{
+		{[]float64{1, 5, 3}, 1, []float64{1, 5, 3}},
+		{[]float64{1, 5, 3, 7}, 3, []float64{3, 3, 5, 5}},
+		{[]float64{1, nan, 3, 5}, 3, []float64{1, nan, 4, 4}},
+		{nil, 3, []float64{}},
+	}
+	for _, test := range tests {
+		got := smooth(test.y, test.n)
+		if diff := cmp.Diff(fmt.Sprint(test.want), fmt.Sprint(got)); diff != "" {
+			t.Errorf("smooth(%v, %d) (-want +got):\n%s", test.y, test.n, diff)
+		}
+	}
+}
+
+// However long a run is, its picture is bounded, and keeps every peak.
+func TestOutline(t *testing.T) {
+	for _, n := range []int{1, 3, 999, 1000, 1001, 54321} {
+		y := make([]float64, n+2)
+		for i := range y {
+			y[i] = math.Sin(float64(i))
+		}
+		peak := 1 + n/3
+		y[peak] = 9
+		at := outline(y, 1, n+1)
+		if len(at) > 2000 || !slices.IsSorted(at) || !slices.Contains(at, peak) || at[0] < 1 || at[len(at)-1] > n {
+			t.Errorf("%d values: %d points from %d to %d; want at most 2000, in order, with the peak at %d", n, len(at), at[0], at[len(at)-1], peak)
+		}
+		if n <= 1000 && len(at) != n {
+			t.Errorf("%d values: %d points, want all", n, len(at))
+		}
+	}
+}
+
+func TestRuns(t *testing.T) {
+	nan := math.NaN()
+	for _, test := range []struct {
+		y    []float64
+		want string
+	}{
+		{nil, "[]"},
+		{[]float64{nan, nan}, "[]"},
+		{[]float64{1, 2, 3}, "[[0 3]]"},
+		{[]float64{nan, 1, nan, 2, 3}, "[[1 2] [3 5]]"},
+		{[]float64{1, nan, nan, 2, nan}, "[[0 1] [3 4]]"},
+	} {
+		var got [][2]int
+		for from, to := range (series{y: test.y}).runs() {
+			got = append(got, [2]int{from, to})
+		}
+		if fmt.Sprint(got) != test.want {
+			t.Errorf("runs of %v are %v, want %s", test.y, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package distill
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/godistill/godistill/internal/graph"
+	"github.com/godistill/godistill/student"
+)
+
+// A Term is one part of what is minimised: Σ Weight(step) · mean of Loss.
+type Term struct {
+	// Name tells the term from the others, in logs and errors. It is the scope
+	// of the parameters that the loss may have.
+	Name string
+	// Weight at a step is 0 or more; nil means 1.
+	Weight Schedule
+	Loss   Loss
+}
+
+func (t Term) weight(step int) float64 {
+	if t.Weight == nil {
+		return 1
+	}
+	return t.Weight(step)
+}
+
+// A Loss says how far the student is from what it should be, row by row. It is
+// plain data and belongs to no run. Parameters of its own, which it asks the
+// builder for, are trained with the student's.
+type Loss interface {
+	Loss(b *student.Builder, l Lesson) Rows
+}
+
+// A Joint loss needs all rows of an optimizer step at once: the value of a row
+// depends on the others. A run refuses to split its batches.
+type Joint interface {
+	Loss
+	Couples()
+}
+
+// Rows are the values of a loss: Value and Weight are (R). The engine averages
+// them over the whole optimizer step, Σ weight·value / Σ weight, and a step
+// without weight counts 0. A nil Weight is that of the lesson. Weights do not
+// depend on the student.
+type Rows struct{ Value, Weight *gorgonia.Node }
+
+// A Lesson is what a loss may look at. A row is a sample, or a token where
+// labels or weights are (B, T); then R is B·T, and taps and signals (B, T, ...)
+// are given as (R, ...).
+type Lesson struct {
+	// In are the inputs, Student the taps of the student, and Teacher the
+	// signals of the teacher, which are constants.
+	In, Student, Teacher student.Taps
+	// Label is (R) of tensor.Int, -1 for none; (R, C) of floats; or nil.
+	Label *gorgonia.Node
+	// Weight is (R), 0 for padding and masked rows.
+	Weight *gorgonia.Node
+
+	temps []float64
+}
+
+// Logits are a teacher's logits: Dense (R, C), or the k largest in Top (R, k)
+// with their classes in ID (R, k), and in LSE (R, len(Temps)) the log-sum-exp of
+// the whole row at each temperature of Temps.
+type Logits struct {
+	Dense, Top, ID, LSE *gorgonia.Node
+	Temps               []float64
+}
+
+// Logits are those of the teacher's signal of that name.
+func (l Lesson) Logits(b *student.Builder, name string) Logits {
+	if n := l.Teacher[name]; n != nil {
+		return Logits{Dense: n}
+	}
+	top := Logits{Top: l.Teacher[name+".top"], ID: l.Teacher[name+".id"], LSE: l.Teacher[name+".lse"], Temps: l.temps}
+	if top.Top == nil || top.ID == nil || top.LSE == nil {
+		b.Check(missing("signal of the teacher", name, l.Teacher))
+	}
+	return top
+}
+
+// Dense is the teacher's signal of that name, for losses that cannot do with
+// less than all of it.
+func (l Lesson) Dense(b *student.Builder, name string) *gorgonia.Node {
+	logits := l.Logits(b, name)
+	if logits.Dense == nil {
+		b.Check(fmt.Errorf("the teacher has only the %d largest of %q; this loss wants all of them", logits.Top.Shape()[1], name))
+	}
+	return logits.Dense
+}
+
+// Tap is the student's tap of that name.
+func (l Lesson) Tap(b *student.Builder, name string) *gorgonia.Node {
+	n := l.Student[name]
+	if n == nil {
+		b.Check(missing("tap of the student", name, l.Student))
+	}
+	return n
+}
+
+func missing(what, name string, have student.Taps) error {
+	return fmt.Errorf("no %s is called %q; there are %q", what, name, slices.Sorted(maps.Keys(have)))
+}
+
+// Hinton is distillation as in Hinton et al. (2015, 1503.02531): a hard term,
+// cross-entropy with the labels at T = 1, of weight 1-w, and a soft term,
+// T²·KL(teacher ‖ student) at temperature T, of weight w in [0, 1].
+func Hinton(T, w float64) []Term {
+	return []Term{
+		{Name: "hard", Weight: Constant(1 - w), Loss: CrossEntropy{}},
+		{Name: "soft", Weight: Constant(w), Loss: KL{T: Constant(T)}},
+	}
+}
+
+// checkTerms refuses terms that cannot be run.
+func checkTerms(terms []Term, accumulate int) error {
+	if len(terms) == 0 {
+		return errors.New("distill: Run.Terms is empty; want one term or more, such as Hinton(4, 0.9)")
+	}
+	seen := map[string]bool{}
+	for i, t := range terms {
+		_, joint := t.Loss.(Joint)
+		switch {
+		case t.Name == "":
+			return fmt.Errorf("distill: Run.Terms[%d].Name is empty; want a name", i)
+		case seen[t.Name]:
+			return fmt.Errorf("distill: Run.Terms has two terms %q; want names that differ", t.Name)
+		case t.Loss == nil:
+			return fmt.Errorf("distill: Run.Terms[%d].Loss of %q is nil", i, t.Name)
+		case joint && accumulate > 1:
+			return fmt.Errorf("distill: Run.Accumulate is %d and the loss of %q couples rows; want 1", accumulate, t.Name)
+		}
+		seen[t.Name] = true
+	}
+	return nil
+}
+
+// A validator is a loss that can tell before the first step what is wrong with
+// it over the given number of steps; 0 is unknown.
+type validator interface{ validate(steps int) error }
+
+// orLogits is the usual name where none is given.
+func orLogits(name string) string {
+	if name == "" {
+		return "logits"
+	}
+	return name
+}
+
+// labelled is the weight of the rows that have a label.
+func (l Lesson) labelled(b *student.Builder) *gorgonia.Node {
+	return b.Op(graph.Labelled(l.Weight, l.Label))
+}

@@ -1,0 +1,197 @@
+package kernel
+
+import "sync"
+
+const (
+	// width is how many columns of C a tile has. Two rows of three sums keep
+	// both adders busy; with a fourth column the compiler runs out of registers
+	// and the tile takes three times as long.
+	width = 3
+	// depth is how many products are summed before they are added to C: a panel
+	// of B stays in the first cache, and rounding errors grow more slowly.
+	depth = 256
+	// few is the number of rows below which packing B costs more than it saves.
+	few = 8
+)
+
+// Gemm computes C = op(A)·op(B), or C += op(A)·op(B) if acc, where op(A) is
+// (m, k), op(B) is (k, n) and C is (m, n). With ta, A is stored as (k, m); with
+// tb, B is stored as (n, k). C must not overlap A or B.
+//
+// Each element is summed over k in an order that depends on k alone.
+func Gemm[F Float](ta, tb bool, m, n, k int, a, b, c []F, acc bool) {
+	a, b, c = a[:m*k], b[:k*n], c[:m*n]
+	if !acc {
+		clear(c)
+	}
+	if ta {
+		t := borrow[F](m * k)
+		defer giveBack(t)
+		transpose(*t, a, k, m)
+		a = *t
+	}
+	for from := 0; from < k; from += depth {
+		to := min(from+depth, k)
+		if tb && m < few {
+			addDots(m, n, k, from, to, a, b, c)
+		} else {
+			addPanels(tb, m, n, k, from, to, a, b, c)
+		}
+	}
+}
+
+// addPanels adds the products of [from, to) to C, a panel of B at a time. A
+// panel is width columns of op(B), padded with zeros.
+func addPanels[F Float](tb bool, m, n, k, from, to int, a, b, c []F) {
+	var store [depth][width]F
+	p := store[:to-from]
+	for j := 0; j < n; j += width {
+		cols := min(width, n-j)
+		if tb {
+			packRows(p, b[j*k+from:], k, cols)
+		} else {
+			packColumns(p, b[from*n+j:], n, cols)
+		}
+		i := 0
+		for ; i+2 <= m; i += 2 {
+			c0, c1 := c[i*n+j:][:cols], c[(i+1)*n+j:][:cols]
+			tile2(c0, c1, a[i*k+from:i*k+to], a[(i+1)*k+from:(i+1)*k+to], p)
+		}
+		if i < m {
+			tile1(c[i*n+j:][:cols], a[i*k+from:i*k+to], p)
+		}
+	}
+}
+
+// addDots adds the products of [from, to) to C, with B (n, k) left as it is.
+func addDots[F Float](m, n, k, from, to int, a, b, c []F) {
+	row := func(j int) []F {
+		j = min(j, n-1) * k // past the last row, any will do
+		return b[j+from : j+to]
+	}
+	for i := range m {
+		x, y := a[i*k+from:i*k+to], c[i*n:(i+1)*n]
+		for j := 0; j < n; j += 4 {
+			sums := dot4(x, row(j), row(j+1), row(j+2), row(j+3))
+			for d := range min(4, n-j) {
+				y[j+d] += sums[d]
+			}
+		}
+	}
+}
+
+// packRows gathers the starts of cols rows of b, which are k apart.
+func packRows[F Float](p [][width]F, b []F, k, cols int) {
+	if cols < width {
+		clear(p)
+	}
+	for j := range cols {
+		for i, v := range b[j*k:][:len(p)] {
+			p[i][j] = v
+		}
+	}
+}
+
+// packColumns gathers the first cols columns of b, whose rows are n apart.
+func packColumns[F Float](p [][width]F, b []F, n, cols int) {
+	if cols < width {
+		clear(p)
+	}
+	for i := range p {
+		copy(p[i][:], b[i*n:][:cols])
+	}
+}
+
+// tile2 adds the products of two rows of A with a panel to two rows of C.
+//
+// The conversions keep the compiler from fusing products and sums, which it
+// could do in one loop and not in another: all must round alike.
+func tile2[F Float](c0, c1, a0, a1 []F, p [][width]F) {
+	a0, a1 = a0[:len(p)], a1[:len(p)]
+	var s00, s01, s02, s10, s11, s12 F
+	for i := range p {
+		b, x, y := &p[i], a0[i], a1[i]
+		s00 += F(x * b[0])
+		s10 += F(y * b[0])
+		s01 += F(x * b[1])
+		s11 += F(y * b[1])
+		s02 += F(x * b[2])
+		s12 += F(y * b[2])
+	}
+	add(c0, s00, s01, s02)
+	add(c1, s10, s11, s12)
+}
+
+// tile1 is tile2 for the last of an odd number of rows.
+func tile1[F Float](c, a []F, p [][width]F) {
+	a = a[:len(p)]
+	var s0, s1, s2 F
+	for i := range p {
+		b, x := &p[i], a[i]
+		s0 += F(x * b[0])
+		s1 += F(x * b[1])
+		s2 += F(x * b[2])
+	}
+	add(c, s0, s1, s2)
+}
+
+// dot4 is the dot products of x with four rows of B.
+func dot4[F Float](x, b0, b1, b2, b3 []F) [4]F {
+	b0, b1, b2, b3 = b0[:len(x)], b1[:len(x)], b2[:len(x)], b3[:len(x)]
+	var s0, s1, s2, s3 F
+	for i, v := range x {
+		s0 += F(v * b0[i])
+		s1 += F(v * b1[i])
+		s2 += F(v * b2[i])
+		s3 += F(v * b3[i])
+	}
+	return [4]F{s0, s1, s2, s3}
+}
+
+// add adds as many of the three sums to c as it has room for.
+func add[F Float](c []F, s0, s1, s2 F) {
+	if len(c) > 2 {
+		c[2] += s2
+	}
+	if len(c) > 1 {
+		c[1] += s1
+	}
+	c[0] += s0
+}
+
+// transpose writes src (rows, cols) to dst (cols, rows).
+func transpose[F Float](dst, src []F, rows, cols int) {
+	const block = 8 // columns at once: a cache line is read whole
+	for j := 0; j < cols; j += block {
+		w := min(block, cols-j)
+		for i := range rows {
+			for d, v := range src[i*cols+j:][:w] {
+				dst[(j+d)*rows+i] = v
+			}
+		}
+	}
+}
+
+var pool32, pool64 sync.Pool
+
+func pool[F Float]() *sync.Pool {
+	if _, ok := any(F(0)).(float32); ok {
+		return &pool32
+	}
+	return &pool64
+}
+
+// borrow returns scratch of n elements, whose values are arbitrary.
+func borrow[F Float](n int) *[]F {
+	s, ok := pool[F]().Get().(*[]F)
+	if !ok {
+		s = new([]F)
+	}
+	if cap(*s) < n {
+		*s = make([]F, n)
+	}
+	*s = (*s)[:n]
+	return s
+}
+
+func giveBack[F Float](s *[]F) { pool[F]().Put(s) }

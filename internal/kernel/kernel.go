@@ -1,0 +1,17 @@
+// Package kernel is the arithmetic under everything else: matrix products,
+// activations and softmax over flat, row-major, contiguous slices.
+//
+//	// y (rows, out) = relu(x (rows, in) · wᵀ + b), with w (out, in)
+//	kernel.Linear(y, x, w, b, rows, in, out, kernel.ReLU)
+//
+// A row of a result depends on that row of the input alone, to the last bit:
+// neither the number of rows nor its place among them matters. The functions
+// may be called from many goroutines, and their scratch is pooled. Sizes are
+// the caller's to check: a slice that is too short panics. What a slice holds
+// beyond its size is neither read nor written.
+package kernel
+
+// Float is what kernels compute with.
+type Float interface {
+	float32 | float64
+}

@@ -1,0 +1,54 @@
+package kernel
+
+import "math"
+
+// LogSumExp is log Σ exp(z·invT), computed in float64 around the largest
+// element, so that no finite z overflows. invT is one over the temperature and
+// above 0. An element of -Inf counts for nothing; without any other, and for an
+// empty z, the result is -Inf.
+func LogSumExp[F Float](z []F, invT float64) float64 {
+	top := largest(z, invT)
+	if math.IsInf(top, 0) {
+		return top
+	}
+	sum := 0.0
+	for _, v := range z {
+		sum += math.Exp(float64(v)*invT - top)
+	}
+	return top + math.Log(sum)
+}
+
+// LogSoftmax writes z·invT - LogSumExp(z, invT) to dst, which may be z: the log
+// probabilities of one row of logits. They are NaN when every element of z is
+// -Inf, or one is +Inf or NaN.
+func LogSoftmax[F Float](dst, z []F, invT float64) {
+	dst = dst[:len(z)]
+	lse := LogSumExp(z, invT)
+	for i, v := range z {
+		dst[i] = F(float64(v)*invT - lse)
+	}
+}
+
+// Softmax writes the probabilities of one row of logits at temperature 1/invT
+// to dst, which may be z. They are NaN where those of LogSoftmax are.
+func Softmax[F Float](dst, z []F, invT float64) {
+	dst = dst[:len(z)]
+	top, sum := largest(z, invT), 0.0
+	for i, v := range z {
+		e := math.Exp(float64(v)*invT - top)
+		dst[i] = F(e)
+		sum += e
+	}
+	for i, e := range dst {
+		dst[i] = F(float64(e) / sum)
+	}
+}
+
+// largest is the largest element of z·invT, NaN if one is NaN.
+func largest[F Float](z []F, invT float64) float64 {
+	top := math.Inf(-1)
+	for _, v := range z {
+		top = max(top, float64(v)*invT)
+	}
+	return top
+}

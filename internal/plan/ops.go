@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/godistill/godistill/internal/kernel"
+)
+
+// An op is a kind of step.
+type op[F kernel.Float] struct {
+	inputs int
+	params [2]int // least and most
+	// shape is the shape of the result, or why there is none.
+	shape func(s *Step, in, params [][]int) ([]int, error)
+	// run computes the result of some rows from the values before it.
+	run func(c *call[F], values [][]F, out []F)
+}
+
+// table has all there is to know about each op.
+func table[F kernel.Float]() map[string]op[F] {
+	return map[string]op[F]{
+		"linear":     {1, [2]int{1, 2}, linearShape, linear[F]},
+		"activation": {1, [2]int{0, 0}, sameShape, activate[F]},
+		"reshape":    {1, [2]int{0, 0}, anyShape, activate[F]},
+	}
+}
+
+func linearShape(s *Step, in, params [][]int) ([]int, error) {
+	x, w := in[0], params[0]
+	if len(w) != 2 || len(x) == 0 || x[len(x)-1] != w[1] {
+		return nil, fmt.Errorf("a weight of shape %v on an input of shape %v; want (out, in) and (..., in)", w, x)
+	}
+	if len(params) > 1 && !slices.Equal(params[1], w[:1]) {
+		return nil, fmt.Errorf("a bias of shape %v beside a weight of shape %v; want (out)", params[1], w)
+	}
+	return append(slices.Clone(x[:len(x)-1]), w[0]), nil
+}
+
+func linear[F kernel.Float](c *call[F], values [][]F, out []F) {
+	w, to := c.params[0], c.width
+	var bias []F
+	if len(c.params) > 1 {
+		bias = c.params[1]
+	}
+	kernel.Linear(out, values[c.in[0]], w, bias, len(out)/to, len(w)/to, to, c.act)
+}
+
+func sameShape(s *Step, in, params [][]int) ([]int, error) { return in[0], nil }
+
+func anyShape(s *Step, in, params [][]int) ([]int, error) {
+	x, err := sizeOf(in[0])
+	if err != nil {
+		return nil, err
+	}
+	y, err := sizeOf(s.Shape)
+	if err == nil && x != y {
+		err = fmt.Errorf("an input of shape %v does not fit shape %v", in[0], s.Shape)
+	}
+	return s.Shape, err
+}
+
+func activate[F kernel.Float](c *call[F], values [][]F, out []F) {
+	kernel.Activate(out, values[c.in[0]], c.act)
+}

@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/godistill/godistill/internal/kernel"
+)
+
+// A Param is a parameter: its elements, row-major.
+type Param[F kernel.Float] struct {
+	Shape []int
+	Data  []F
+}
+
+// A Program is a plan that was bound to parameters. It does not change, and may
+// be used from many goroutines.
+type Program[F kernel.Float] struct {
+	sizes []int     // elements of each value of one sample
+	calls []call[F] // the results are the values after the inputs
+}
+
+// A call is a step that was bound to its parameters.
+type call[F kernel.Float] struct {
+	run    func(c *call[F], values [][]F, out []F)
+	in     []int
+	params [][]F
+	act    kernel.Act
+	width  int // last size of the result, 1 for a single number
+}
+
+// Compile validates a plan and binds it to params, whose memory it keeps.
+func Compile[F kernel.Float](p *Plan, params map[string]Param[F]) (*Program[F], error) {
+	shapes := make(map[string][]int, len(params))
+	for name, param := range params {
+		shapes[name] = param.Shape
+	}
+	if err := p.Validate(shapes); err != nil {
+		return nil, err
+	}
+	g := new(Program[F])
+	for _, in := range p.Inputs {
+		g.sizes = append(g.sizes, product(in.Shape))
+	}
+	ops := table[F]()
+	for i, s := range p.Steps {
+		act, _ := s.act() // was validated
+		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1}
+		if n := len(s.Shape); n > 0 {
+			c.width = s.Shape[n-1]
+		}
+		for _, name := range s.Params {
+			param := params[name]
+			if len(param.Data) != product(param.Shape) {
+				return nil, fmt.Errorf("plan: step %d (%q): parameter %q has %d elements; its shape is %v", i, s.Op, name, len(param.Data), param.Shape)
+			}
+			c.params = append(c.params, param.Data)
+		}
+		g.sizes = append(g.sizes, product(s.Shape))
+		g.calls = append(g.calls, c)
+	}
+	return g, nil
+}
+
+// product is the size of a shape that was validated.
+func product(shape []int) int {
+	size, _ := sizeOf(shape)
+	return size
+}
+
+// Rows is how many samples a machine computes at once: enough for the kernels
+// to be fast, few enough for the values to stay near the processor.
+func (g *Program[F]) Rows() int {
+	const most, elements = 64, 1 << 22
+	total := 0
+	for _, size := range g.sizes {
+		total += size
+	}
+	return max(1, min(most, elements/total))
+}
+
+// A Machine has the memory for one run of a program at a time.
+type Machine[F kernel.Float] struct {
+	program *Program[F]
+	all     [][]F // each value, of Rows samples
+	values  [][]F // each value, of the samples of this run
+}
+
+// Machine returns a new machine.
+func (g *Program[F]) Machine() *Machine[F] {
+	m := &Machine[F]{program: g, values: make([][]F, len(g.sizes))}
+	for _, size := range g.sizes {
+		m.all = append(m.all, make([]F, g.Rows()*size))
+	}
+	return m
+}
+
+// Value is value i of the first rows samples, of shape (rows, shape...), in the
+// machine's memory. rows is Rows at most.
+func (m *Machine[F]) Value(i, rows int) []F { return m.all[i][:rows*m.program.sizes[i]] }
+
+// Run computes every step from the inputs, of which rows samples are valid.
+func (m *Machine[F]) Run(rows int) {
+	for i := range m.values {
+		m.values[i] = m.Value(i, rows)
+	}
+	inputs := len(m.all) - len(m.program.calls)
+	for i := range m.program.calls {
+		c := &m.program.calls[i]
+		c.run(c, m.values, m.values[inputs+i])
+	}
+}

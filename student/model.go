@@ -1,0 +1,252 @@
+// Package student holds networks: the ones that learn, and the ones that have
+// learnt and teach.
+//
+// A [Module] says what is computed, and is plain data. A [Model] is a module
+// with its parameters, for inputs of a given shape:
+//
+//	net := student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+//		x := b.Layer("flatten", student.Flatten{}, in["x"])
+//		h := b.Layer("l1", student.Linear{Out: 16, Act: student.ReLU}, x)
+//		return student.Taps{"hidden": h, "logits": b.Layer("l2", student.Linear{Out: 10}, h)}
+//	})
+//	model, err := student.New(net, train.Spec(), 1)
+//
+// Parameters live outside graphs: the model builds a graph for each size of
+// batch and each mode, and all of them share its parameters. Whatever Gorgonia
+// can do a module can, through [Builder.Op]; what Gorgonia does wrong is
+// refused with the name of what to use.
+package student
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+)
+
+// A Model is a module with its parameters. Reading it, as Predict and Save do,
+// is safe from many goroutines as long as nobody writes to its parameters.
+type Model struct {
+	module Module
+	spec   data.Spec
+	dtype  tensor.Dtype
+	params *Params
+	taps   map[string]data.Field
+	order  []string
+
+	mu   sync.Mutex
+	eval map[int]*evaluator
+}
+
+// An evaluator is an eval-mode program with its taps.
+type evaluator struct {
+	*Program
+	taps Taps
+}
+
+// New builds the module for inputs as described by the spec, and initialises
+// its parameters from the seed and their names. It computes in the dtype of
+// its inputs: a set of float64 makes a model of float64.
+func New(m Module, in data.Spec, seed uint64) (*Model, error) {
+	if m == nil {
+		return nil, errors.New("student: the module is nil")
+	}
+	dtype, err := dtypeOf(in)
+	if err != nil {
+		return nil, err
+	}
+	model := &Model{
+		module: m, spec: in, dtype: dtype,
+		params: NewParams(seed), taps: map[string]data.Field{}, eval: map[int]*evaluator{},
+	}
+	const rows = 3 // a size that no other axis is likely to be mistaken for
+	p, err := model.evaluator(rows)
+	if err != nil {
+		return nil, err
+	}
+	for name, n := range p.taps {
+		model.taps[name] = data.Field{Shape: n.Shape()[1:], Dtype: n.Dtype()}
+	}
+	model.order = sorted(model.taps)
+	return model, nil
+}
+
+func dtypeOf(in data.Spec) (tensor.Dtype, error) {
+	d := tensor.Dtype{}
+	for _, name := range sorted(in.In) {
+		switch f := in.In[name]; {
+		case f.Dtype == tensor.Int:
+		case f.Dtype != tensor.Float32 && f.Dtype != tensor.Float64:
+			return d, fmt.Errorf("student: input %q is of %v; want float32, float64 or int", name, f.Dtype)
+		case d.Type != nil && d != f.Dtype:
+			return d, fmt.Errorf("student: inputs are of %v and %v; want one of them", d, f.Dtype)
+		default:
+			d = f.Dtype
+		}
+	}
+	if len(in.In) == 0 {
+		return d, errors.New("student: the spec has no inputs")
+	}
+	if d.Type == nil {
+		d = tensor.Float32
+	}
+	return d, nil
+}
+
+// Spec describes the inputs that the model was made for.
+func (m *Model) Spec() data.Spec { return m.spec }
+
+// Module is what the model computes.
+func (m *Model) Module() Module { return m.module }
+
+// Dtype is what the model computes in: tensor.Float32 or tensor.Float64.
+func (m *Model) Dtype() tensor.Dtype { return m.dtype }
+
+// Params yields the parameters, in the order in which Forward met them.
+func (m *Model) Params() iter.Seq[*Param] { return m.params.All() }
+
+// Size is the number of parameters, each element counted.
+func (m *Model) Size() int {
+	n := 0
+	for p := range m.Params() {
+		n += p.Value.Shape().TotalSize()
+	}
+	return n
+}
+
+// Taps are the fields of one sample at the named places of the model.
+func (m *Model) Taps() map[string]data.Field { return maps.Clone(m.taps) }
+
+// Describe is a table of the parameters and taps, for people.
+func (m *Model) Describe() string {
+	var s strings.Builder
+	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "parameter\tshape\telements")
+	for p := range m.Params() {
+		frozen := ""
+		if p.Frozen {
+			frozen = "  frozen"
+		}
+		fmt.Fprintf(w, "%s\t%v\t%d%s\n", p.Name, p.Value.Shape(), p.Value.Shape().TotalSize(), frozen)
+	}
+	fmt.Fprintf(w, "total\t\t%d\n\ntap\tshape of a sample\n", m.Size())
+	for _, name := range m.order {
+		fmt.Fprintf(w, "%s\t%v\n", name, m.taps[name].Shape)
+	}
+	w.Flush()
+	return s.String()
+}
+
+// Fingerprint is a hash of the names, shapes and values of the parameters.
+func (m *Model) Fingerprint() [32]byte {
+	h := sha256.New()
+	for p := range m.Params() {
+		fmt.Fprintf(h, "%s %v %v\n", p.Name, p.Value.Shape(), m.dtype)
+		_ = binary.Write(h, binary.LittleEndian, p.Value.Data())
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// Predict computes taps of a batch in eval mode, "logits" if none is named:
+// the N valid rows of each. It does not change the model.
+func (m *Model) Predict(batch data.Batch, taps ...string) (data.Signals, error) {
+	if len(taps) == 0 {
+		taps = []string{"logits"}
+	}
+	for _, name := range taps {
+		if _, ok := m.taps[name]; !ok {
+			return nil, fmt.Errorf("student: no tap %q; there are %q", name, m.order)
+		}
+	}
+	rows, err := batchRows(batch)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, err := m.evaluator(rows)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Bind(batch); err != nil {
+		return nil, err
+	}
+	if err := p.Run(0); err != nil {
+		return nil, err
+	}
+	out := data.Signals{}
+	for _, name := range taps {
+		out[name] = head(p.Value(p.taps[name]), batch.N)
+	}
+	return out, nil
+}
+
+func batchRows(b data.Batch) (int, error) {
+	for _, name := range sorted(b.In) {
+		if t := b.In[name]; t != nil && t.Dims() > 0 {
+			return t.Shape()[0], nil
+		}
+	}
+	return 0, errors.New("student: the batch has no inputs")
+}
+
+// evaluator is the eval-mode program for batches of the given rows.
+func (m *Model) evaluator(rows int) (*evaluator, error) {
+	if e := m.eval[rows]; e != nil {
+		return e, nil
+	}
+	e := &evaluator{}
+	var err error
+	e.Program, err = m.Compile(Mode{Rows: rows}, func(b *Builder, taps Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		e.taps = taps
+		return nil, taps.nodes()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(m.eval) >= maxEval {
+		clear(m.eval)
+	}
+	m.eval[rows] = e
+	return e, nil
+}
+
+// maxEval bounds the programs that a model keeps for different batch sizes.
+const maxEval = 8
+
+// head copies the first n rows of t.
+func head(t *tensor.Dense, n int) *tensor.Dense {
+	shape := t.Shape().Clone()
+	size := shape.TotalSize() / shape[0] * n
+	shape[0] = n
+	switch v := t.Data().(type) {
+	case []float64:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(v[:size])))
+	case []int:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(v[:size])))
+	default:
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(t.Data().([]float32)[:size])))
+	}
+}
+
+// nodes are the taps in the order of their names.
+func (t Taps) nodes() []*gorgonia.Node {
+	all := make([]*gorgonia.Node, 0, len(t))
+	for _, name := range sorted(t) {
+		all = append(all, t[name])
+	}
+	return all
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,197 @@
+package student
+
+import (
+	"fmt"
+	"iter"
+	"sync"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/graph"
+)
+
+// A Program is a graph that was built for batches of one size, ready to run
+// over and over. It is not safe for concurrent use.
+type Program struct {
+	b       *Builder
+	machine *graph.Machine
+	in      Taps
+	valid   *tensor.Dense
+	params  []*Param
+	grads   []*gorgonia.Node
+	unused  []*Param
+}
+
+// building guards Gorgonia's global state: graphs are built one at a time.
+var building sync.Mutex
+
+// Mode says what a graph is for.
+type Mode struct {
+	// Rows is the size of its batches, padding included: 1 or more.
+	Rows int
+	// Dtype is what it computes in: tensor.Float32, the zero value's meaning,
+	// or tensor.Float64.
+	Dtype tensor.Dtype
+	// Training turns dropout on, drawing from Seed.
+	Training bool
+	Seed     uint64
+}
+
+// Compile builds a graph. f makes it from the inputs of the spec, with
+// parameters kept in params: it returns the scalar to be minimised, or nil
+// where there is nothing to train, and other nodes that each run is to compute.
+func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps) (cost *gorgonia.Node, also []*gorgonia.Node)) (*Program, error) {
+	if mode.Rows < 1 {
+		return nil, fmt.Errorf("student: Mode.Rows is %d; want 1 or more", mode.Rows)
+	}
+	if mode.Dtype.Type == nil {
+		mode.Dtype = tensor.Float32
+	}
+	building.Lock()
+	defer building.Unlock()
+	var p *Program
+	err := run(func() {
+		b, inputs := newBuilder(params, in, mode)
+		p = &Program{b: b, in: inputs, valid: tensor.New(tensor.Of(mode.Dtype), tensor.WithShape(mode.Rows))}
+		b.Check(gorgonia.Let(b.valid, p.valid))
+		cost, also := f(b, inputs)
+		var err error
+		p.machine, err = graph.NewMachine(append(p.differentiate(cost), also...)...)
+		b.Check(err)
+	})
+	return p, err
+}
+
+// Compile builds a graph of the model, as [Compile] does; f is given its taps
+// and adds what else belongs to the graph.
+func (m *Model) Compile(mode Mode, f func(b *Builder, taps Taps) (cost *gorgonia.Node, also []*gorgonia.Node)) (*Program, error) {
+	mode.Dtype = m.dtype
+	return Compile(m.params, m.spec, mode, func(b *Builder, in Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		taps := m.module.Forward(b, in)
+		b.checkTaps(taps)
+		return f(b, taps)
+	})
+}
+
+// differentiate takes the gradient of the cost by every trainable parameter
+// that reaches it, and returns the cost with the gradients.
+func (p *Program) differentiate(cost *gorgonia.Node) []*gorgonia.Node {
+	if cost == nil {
+		return nil
+	}
+	reached := graph.Reaches(cost)
+	var wrt []*gorgonia.Node
+	for _, ps := range p.b.met {
+		n := p.b.nodes[ps]
+		switch {
+		case ps.Frozen:
+		case reached[n]:
+			p.params = append(p.params, ps)
+			wrt = append(wrt, n)
+		default:
+			p.unused = append(p.unused, ps)
+		}
+	}
+	if len(wrt) == 0 {
+		return []*gorgonia.Node{cost}
+	}
+	grads, err := gorgonia.Grad(cost, wrt...)
+	p.b.Check(err)
+	p.grads = grads
+	return append([]*gorgonia.Node{cost}, grads...)
+}
+
+// Only is a program over the same graph, with the same bindings, that computes
+// some of its nodes.
+func (p *Program) Only(nodes ...*gorgonia.Node) (*Program, error) {
+	m, err := graph.NewMachine(nodes...)
+	if err != nil {
+		return nil, err
+	}
+	q := *p
+	q.machine, q.grads, q.params = m, nil, nil
+	return &q, nil
+}
+
+// Bind takes the inputs of a batch: its leading axis is the graph's Rows. The
+// program reads them at each run, and does not copy.
+func (p *Program) Bind(batch data.Batch) error {
+	for _, name := range sorted(p.in) {
+		v := batch.In[name]
+		if v == nil {
+			return fmt.Errorf("student: the batch has no input %q", name)
+		}
+		if err := p.Let(p.in[name], v); err != nil {
+			return fmt.Errorf("student: input %q: %w", name, err)
+		}
+	}
+	if batch.N < 0 || batch.N > p.b.rows || len(batch.ID) != batch.N {
+		return fmt.Errorf("student: the batch has N = %d and %d ids; want N ids, at most %d", batch.N, len(batch.ID), p.b.rows)
+	}
+	fillOnes(p.valid, batch.N)
+	keys := p.b.draw.Keys[:0]
+	for _, id := range batch.ID {
+		keys = append(keys, graph.Hash(id.Sample, id.View))
+	}
+	p.b.draw.Keys = keys
+	return nil
+}
+
+func fillOnes(t *tensor.Dense, n int) {
+	switch v := t.Data().(type) {
+	case []float32:
+		clear(v)
+		for i := range v[:n] {
+			v[i] = 1
+		}
+	case []float64:
+		clear(v)
+		for i := range v[:n] {
+			v[i] = 1
+		}
+	}
+}
+
+// Let binds an input of the graph to v, which has its shape and dtype.
+func (p *Program) Let(n *gorgonia.Node, v *tensor.Dense) error {
+	if !v.Shape().Eq(n.Shape()) || v.Dtype() != n.Dtype() {
+		return fmt.Errorf("the value is %v of %v; want %v of %v", v.Shape(), v.Dtype(), n.Shape(), n.Dtype())
+	}
+	return gorgonia.Let(n, v)
+}
+
+// Run computes the program at a step, from 0, which schedules and dropout
+// depend on.
+func (p *Program) Run(step int) error {
+	p.b.draw.Step = step
+	for _, s := range p.b.scalars {
+		s.Set(s.at(step))
+	}
+	return p.machine.RunAll()
+}
+
+// Value is what a node came to in the last run, until the next one.
+func (p *Program) Value(n *gorgonia.Node) *tensor.Dense {
+	d, _ := p.machine.Value(n).(*tensor.Dense)
+	return d
+}
+
+// Scalar is what a node of shape () came to in the last run.
+func (p *Program) Scalar(n *gorgonia.Node) float64 { return graph.ScalarValue(p.machine.Value(n)) }
+
+// Grads yields the trained parameters with their gradients in the last run.
+func (p *Program) Grads() iter.Seq2[*Param, *tensor.Dense] {
+	return func(yield func(*Param, *tensor.Dense) bool) {
+		for i, ps := range p.params {
+			if !yield(ps, p.Value(p.grads[i])) {
+				return
+			}
+		}
+	}
+}
+
+// Unused are the parameters that are not frozen and do not reach the cost: no
+// training will change them.
+func (p *Program) Unused() []*Param { return p.unused }

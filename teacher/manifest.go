@@ -1,0 +1,329 @@
+package teacher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+)
+
+const (
+	manifestName = "manifest.json"
+	rowsName     = "rows"
+	format       = 1
+	maxManifest  = 64 << 20 // bytes; room for the names of a million classes
+)
+
+// A manifest says what a cache is a recording of.
+type manifest struct {
+	Format int   `json:"format"`
+	Rows   int64 `json:"rows"` // 0 until all are there
+
+	Teacher digest   `json:"teacher"`
+	Classes []string `json:"classes,omitempty"`
+	Signals []field  `json:"signals"` // as the teacher answers them, by name
+
+	Half  bool      `json:"half,omitempty"`
+	TopK  int       `json:"top_k,omitempty"`
+	Temps []float64 `json:"temps,omitempty"`
+
+	Data        digest  `json:"data"`
+	Norm        digest  `json:"preprocessing"`
+	DataClasses digest  `json:"data_classes"`
+	Inputs      []field `json:"inputs"`
+	Views       uint64  `json:"views"`
+}
+
+// A field is a data.Field with its name.
+type field struct {
+	Name  string `json:"name"`
+	Shape []int  `json:"shape"`
+	Dtype string `json:"dtype"`
+}
+
+func fields(all map[string]data.Field) []field {
+	var list []field
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		f := all[name]
+		list = append(list, field{name, append([]int{}, f.Shape...), dtypeName(f.Dtype)})
+	}
+	return list
+}
+
+// columns are fields as columns that lose nothing.
+func columns(kind string, list []field) ([]column, error) {
+	var all []column
+	for i, f := range list {
+		dtypes := map[string]tensor.Dtype{"float32": tensor.Float32, "float64": tensor.Float64, "int": tensor.Int}
+		typed := data.Field{Shape: f.Shape, Dtype: dtypes[f.Dtype]}
+		if err := checkField(kind, f.Name, typed); err != nil {
+			return nil, err
+		}
+		if i > 0 && f.Name <= list[i-1].Name {
+			return nil, fmt.Errorf("teacher: %s %q is out of order; want each once, sorted by name", kind, f.Name)
+		}
+		all = append(all, column{name: f.Name, field: typed, code: exact(typed.Dtype)})
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("teacher: there is no %s; want 1 or more", kind)
+	}
+	return all, nil
+}
+
+// A digest is a SHA-256, in hexadecimal where it is text.
+type digest [32]byte
+
+func (d digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+func (d *digest) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(d)) {
+		return fmt.Errorf("digest has %d characters; want %d", len(text), hex.EncodedLen(len(d)))
+	}
+	_, err := hex.Decode(d[:], text)
+	return err
+}
+
+// describeData is the part of a manifest that is about the data.
+func describeData(spec data.Spec) manifest {
+	return manifest{
+		Data:        spec.Fingerprint,
+		Norm:        digestNorm(spec.Norm),
+		DataClasses: sha256.Sum256([]byte(text(append([]string{}, spec.Classes...)))),
+		Inputs:      fields(spec.In),
+		Views:       uint64(max(spec.Views, 0)),
+	}
+}
+
+func digestNorm(norm map[string]data.Norm) digest {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(norm)) {
+		if n := norm[name]; len(n.Mean)+len(n.SD) > 0 {
+			fmt.Fprintf(h, "%q %v %v\n", name, n.Mean, n.SD)
+		}
+	}
+	return digest(h.Sum(nil))
+}
+
+// layout lays the rows out, and says what is wrong with the manifest.
+func (m manifest) layout() (layout, error) {
+	inputs, err := columns("input", m.Inputs)
+	if err != nil {
+		return layout{}, err
+	}
+	signals, err := columns("signal", m.Signals)
+	if err != nil {
+		return layout{}, err
+	}
+	if err := m.checkTopK(); err != nil {
+		return layout{}, err
+	}
+	l := layout{inputs: inputs, size: rowHead + rowTail}
+	for _, c := range signals {
+		stored, err := m.stored(c)
+		if err != nil {
+			return layout{}, err
+		}
+		l.signals = append(l.signals, stored...)
+	}
+	names := map[string]bool{}
+	for _, c := range l.signals {
+		if err := checkField("signal", c.name, c.field); err != nil {
+			return layout{}, err
+		}
+		if names[c.name] {
+			return layout{}, fmt.Errorf("teacher: signal %q is the teacher's own and that of top-k logits", c.name)
+		}
+		names[c.name] = true
+		if c.size() > maxRow-l.size {
+			return layout{}, fmt.Errorf("teacher: a row of the cache has more than %d bytes; record fewer Signals, or TopK of them", maxRow)
+		}
+		l.size += c.size()
+	}
+	return l, nil
+}
+
+func (m manifest) checkTopK() error {
+	if m.TopK < 0 {
+		return fmt.Errorf("teacher: Recording.TopK is %d; want 0 or more", m.TopK)
+	}
+	if (m.TopK == 0) != (len(m.Temps) == 0) {
+		return fmt.Errorf("teacher: Recording.TopK is %d with %d Temps; want both or neither", m.TopK, len(m.Temps))
+	}
+	for _, T := range m.Temps {
+		if !(T > 0) || !finite(T) {
+			return fmt.Errorf("teacher: Recording.Temps has %v; want finite and above 0", T)
+		}
+	}
+	if m.TopK > 0 && !slices.ContainsFunc(m.Signals, func(f field) bool { return isLogits(f.Name) }) {
+		return fmt.Errorf("teacher: Recording.TopK is %d, but no signal is called %q", m.TopK, Logits)
+	}
+	return nil
+}
+
+// stored are the columns that signal c is kept in.
+func (m manifest) stored(c column) ([]column, error) {
+	code := c.code
+	if m.Half && code != i64 {
+		code = f16
+	}
+	if m.TopK == 0 || !isLogits(c.name) {
+		c.code = code
+		return []column{c}, nil
+	}
+	if err := checkLogits(c.name, c.field); err != nil {
+		return nil, err
+	}
+	classes := c.field.Shape[len(c.field.Shape)-1]
+	if m.TopK > classes {
+		return nil, fmt.Errorf("teacher: Recording.TopK is %d, but signal %q has %d classes", m.TopK, c.name, classes)
+	}
+	top := column{name: c.name + TopSuffix, field: withLast(c.field, m.TopK), code: code}
+	ids := column{name: c.name + IDSuffix, field: top.field, code: u16, below: classes}
+	ids.field.Dtype = tensor.Int
+	if classes > 1<<16 {
+		ids.code = u32
+	}
+	// A log-sum-exp in float16 would spoil every probability of the row.
+	lse := column{name: c.name + LSESuffix, field: withLast(c.field, len(m.Temps)), code: c.code}
+	return []column{top, ids, lse}, nil
+}
+
+// card is what the cache answers.
+func (m manifest) card(l layout) Card {
+	card := Card{
+		Signals:     map[string]data.Field{},
+		Classes:     slices.Clone(m.Classes),
+		Temps:       slices.Clone(m.Temps),
+		Fingerprint: m.Teacher,
+	}
+	for _, c := range l.signals {
+		card.Signals[c.name] = data.Field{Shape: slices.Clone(c.field.Shape), Dtype: c.field.Dtype}
+	}
+	if m.Half || m.TopK > 0 {
+		card.Fingerprint = join(fmt.Sprintf("recorded half=%v top=%d temps=%v", m.Half, m.TopK, m.Temps), m.Teacher)
+	}
+	return card
+}
+
+// A trait is something that a recording and its use must have in common.
+type trait struct {
+	what         string
+	recorded, is any
+}
+
+// traits are those that samples need to be among the recorded ones.
+func (m manifest) traits(now manifest) []trait {
+	return []trait{
+		{"inputs", m.Inputs, now.Inputs},
+		{"preprocessing", m.Norm, now.Norm},
+		{"classes of the data", m.DataClasses, now.DataClasses},
+	}
+}
+
+// allTraits are those that one recording needs to be the other.
+func (m manifest) allTraits(now manifest) []trait {
+	return append([]trait{
+		{"teacher fingerprint", m.Teacher, now.Teacher},
+		{"classes", m.Classes, now.Classes},
+		{"signals", m.Signals, now.Signals},
+		{"Recording.Half", m.Half, now.Half},
+		{"Recording.TopK", m.TopK, now.TopK},
+		{"Recording.Temps", m.Temps, now.Temps},
+	}, append(m.traits(now),
+		trait{"data fingerprint", m.Data, now.Data},
+		trait{"views", m.Views, now.Views})...)
+}
+
+// same is ErrStale, naming the first trait that differs, if one does.
+func same(dir string, traits []trait) error {
+	for _, t := range traits {
+		if was, is := text(t.recorded), text(t.is); was != is {
+			return fmt.Errorf("%w: %s: %s was %.80s when it was recorded and is %.80s", ErrStale, dir, t.what, was, is)
+		}
+	}
+	return nil
+}
+
+// text is v in JSON, which has one form for equal values. Nothing that a
+// manifest holds fails to have one.
+func text(v any) string {
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+func readManifest(dir string) (manifest, error) {
+	path := filepath.Join(dir, manifestName)
+	file, err := os.Open(path)
+	if err != nil {
+		return manifest{}, fmt.Errorf("teacher: %w", err)
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, maxManifest+1))
+	if err != nil {
+		return manifest{}, fmt.Errorf("teacher: %w", err)
+	}
+	m, err := parseManifest(raw)
+	if err != nil {
+		return manifest{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
+	}
+	return m, nil
+}
+
+func parseManifest(raw []byte) (manifest, error) {
+	var m manifest
+	if len(raw) > maxManifest {
+		return m, fmt.Errorf("it has more than %d bytes", maxManifest)
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return m, err
+	}
+	if m.Format != format {
+		return m, fmt.Errorf("it has format %d; want %d", m.Format, format)
+	}
+	if m.Rows < 0 || m.Views < 1 {
+		return m, fmt.Errorf("it has %d rows of %d views; want 0 or more of 1 or more", m.Rows, m.Views)
+	}
+	return m, nil
+}
+
+// write replaces the manifest of a directory at once, so that there is always
+// a whole one.
+func (m manifest) write(dir string) (err error) {
+	raw, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	file, err := os.CreateTemp(dir, manifestName+".*")
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	defer os.Remove(file.Name()) // fails once it is renamed
+	_, err = file.Write(append(raw, '\n'))
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(dir, manifestName))
+	}
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	syncDir(dir)
+	return nil
+}
+
+// syncDir makes a rename last through a power cut, on systems that can.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()
+		d.Close()
+	}
+}

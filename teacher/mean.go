@@ -1,0 +1,177 @@
+package teacher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/godistill/godistill/data"
+)
+
+// A Pool says what a [Mean] averages.
+type Pool int
+
+const (
+	// PoolLogits averages raw logits: the geometric mean of the probabilities,
+	// up to a constant, at every temperature.
+	PoolLogits Pool = iota
+	// PoolProbabilities averages probabilities at temperature 1 and answers
+	// their logarithm. It keeps the second mode where teachers disagree.
+	PoolProbabilities
+)
+
+// A Mean is several teachers averaged into one, an ensemble. It answers
+// "logits" only, of shape (N, C) or (N, T, C), in the teachers' dtype and
+// computed in float64. It refuses teachers whose logits differ in shape or
+// dtype or are top-k, or whose classes differ in names or order.
+type Mean struct {
+	// Teachers are asked in turn.
+	Teachers []Teacher
+	// Weights are relative to their sum, one for each teacher. Nil counts all
+	// alike.
+	Weights []float64
+	// Pool is what is averaged; zero means PoolLogits.
+	Pool Pool
+}
+
+// Card implements [Teacher].
+func (m Mean) Card() (Card, error) {
+	shares, err := m.shares()
+	if err != nil {
+		return Card{}, err
+	}
+	var mean Card
+	var prints [][32]byte
+	for i, t := range m.Teachers {
+		card, err := t.Card()
+		if err != nil {
+			return Card{}, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
+		}
+		if err := mean.average(i, card); err != nil {
+			return Card{}, err
+		}
+		prints = append(prints, card.Fingerprint)
+	}
+	mean.Fingerprint = join(fmt.Sprintf("mean %d %v", m.Pool, shares), prints...)
+	return mean, nil
+}
+
+// average makes c the card of a mean that has teacher i as well.
+func (c *Card) average(i int, card Card) error {
+	f, ok := card.Signals[Logits]
+	if !ok {
+		return fmt.Errorf("teacher: Mean.Teachers[%d] has no signal %q; want dense logits", i, Logits)
+	}
+	if i == 0 {
+		if err := checkLogits(Logits, f); err != nil {
+			return err
+		}
+		c.Signals = map[string]data.Field{Logits: f}
+	}
+	if want := c.Signals[Logits]; f.Dtype != want.Dtype || !slices.Equal(f.Shape, want.Shape) {
+		return fmt.Errorf("teacher: Mean.Teachers[%d] has logits of shape %v and dtype %s; want %v and %s, as the first",
+			i, f.Shape, dtypeName(f.Dtype), want.Shape, want.Dtype)
+	}
+	if c.Classes, ok = agree(c.Classes, card.Classes); !ok {
+		return fmt.Errorf("teacher: Mean.Teachers[%d] has other classes than the teachers before it; want the same, in the same order", i)
+	}
+	c.Live = c.Live || card.Live
+	return nil
+}
+
+// Teach implements [Teacher].
+func (m Mean) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	shares, err := m.shares()
+	if err != nil {
+		return nil, err
+	}
+	var f data.Field
+	logits := make([][]float64, len(m.Teachers))
+	for i, t := range m.Teachers {
+		s, err := t.Teach(ctx, b)
+		if err != nil {
+			return nil, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
+		}
+		if first := s[Logits]; i == 0 && first != nil && first.Dims() > 0 {
+			f = data.Field{Shape: first.Shape()[1:].Clone(), Dtype: first.Dtype()}
+		}
+		if err := Check(Card{Signals: map[string]data.Field{Logits: f}}, b, s); err != nil {
+			return nil, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
+		}
+		if err := checkLogits(Logits, f); err != nil {
+			return nil, err
+		}
+		logits[i] = floats(s[Logits])
+	}
+	return data.Signals{Logits: dense(f, b.N, m.pool(shares, logits, f.Shape[len(f.Shape)-1]))}, nil
+}
+
+// pool averages the teachers' logits, rows of so many classes. It writes over
+// them.
+func (m Mean) pool(shares []float64, logits [][]float64, classes int) []float64 {
+	if m.Pool == PoolLogits {
+		return weighted(shares, logits)
+	}
+	for i, z := range logits {
+		for at := 0; at < len(z); at += classes {
+			logSoftmax(z[at:at+classes], shares[i])
+		}
+	}
+	mean := make([]float64, len(logits[0]))
+	terms := make([]float64, len(logits))
+	for c := range mean {
+		for i := range logits {
+			terms[i] = logits[i][c]
+		}
+		mean[c] = logSumExp(terms, 1)
+	}
+	return mean
+}
+
+func weighted(shares []float64, values [][]float64) []float64 {
+	sum := make([]float64, len(values[0]))
+	for i, all := range values {
+		for j, v := range all {
+			sum[j] += shares[i] * v
+		}
+	}
+	return sum
+}
+
+// shares are the weights, with a sum of 1. It validates m.
+func (m Mean) shares() ([]float64, error) {
+	if len(m.Teachers) == 0 {
+		return nil, errors.New("teacher: Mean.Teachers is empty; want 1 or more")
+	}
+	for i, t := range m.Teachers {
+		if t == nil {
+			return nil, fmt.Errorf("teacher: Mean.Teachers[%d] is nil; want a Teacher", i)
+		}
+	}
+	if m.Pool != PoolLogits && m.Pool != PoolProbabilities {
+		return nil, fmt.Errorf("teacher: Mean.Pool is %d; want PoolLogits or PoolProbabilities", m.Pool)
+	}
+	if m.Weights != nil && len(m.Weights) != len(m.Teachers) {
+		return nil, fmt.Errorf("teacher: Mean.Weights has %d elements; want one for each of the %d teachers", len(m.Weights), len(m.Teachers))
+	}
+	shares := make([]float64, len(m.Teachers))
+	var sum float64
+	for i := range shares {
+		shares[i] = 1
+		if m.Weights != nil {
+			shares[i] = m.Weights[i]
+		}
+		if !(shares[i] > 0) {
+			return nil, fmt.Errorf("teacher: Mean.Weights[%d] is %v; want more than 0", i, shares[i])
+		}
+		sum += shares[i]
+	}
+	if !finite(sum) {
+		return nil, fmt.Errorf("teacher: Mean.Weights has the sum %v; want a finite one", sum)
+	}
+	for i := range shares {
+		shares[i] /= sum
+	}
+	return shares, nil
+}

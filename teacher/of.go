@@ -1,0 +1,52 @@
+package teacher
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+)
+
+// Of is a student as a teacher, always in eval mode: it answers with taps of
+// the model, "logits" if none is named. It reads the model's weights as they
+// are when it is asked; a model that is still learning is a [Live] teacher.
+func Of(m *student.Model, taps ...string) Teacher {
+	if len(taps) == 0 {
+		taps = []string{Logits}
+	}
+	return of{m, taps}
+}
+
+type of struct {
+	model *student.Model
+	taps  []string
+}
+
+func (t of) Card() (Card, error) {
+	if t.model == nil {
+		return Card{}, fmt.Errorf("teacher: the model is nil")
+	}
+	card := Card{Signals: map[string]data.Field{}, Classes: t.model.Spec().Classes}
+	all := t.model.Taps()
+	for _, name := range t.taps {
+		f, ok := all[name]
+		if !ok {
+			return Card{}, fmt.Errorf("teacher: the model has no tap %q; there are %q", name, slices.Sorted(maps.Keys(all)))
+		}
+		card.Signals[name] = f
+	}
+	print := t.model.Fingerprint()
+	card.Fingerprint = sha256.Sum256(fmt.Appendf(print[:], "%q", t.taps))
+	return card, nil
+}
+
+func (t of) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return t.model.Predict(b, t.taps...)
+}

@@ -1,0 +1,332 @@
+package teacher
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+)
+
+// A Recording says how much of a teacher's answers [Record] keeps. The zero
+// value keeps every bit.
+type Recording struct {
+	// Signals are the names of those to keep; nil keeps all on the card.
+	Signals []string
+	// Half rounds the elements of float signals to float16, which halves or
+	// quarters the size on disk. A value beyond ±65504 is an error.
+	Half bool
+	// TopK keeps only so many of the largest of each row of the signals called
+	// "logits", prefixed or not, as signals "logits.top", "logits.id" and
+	// "logits.lse" (see [TopSuffix]). 0 keeps whole rows.
+	TopK int
+	// Temps are the temperatures at which a loss can use top-k logits; nil
+	// means 1 where TopK is set.
+	Temps []float64
+	// Batch is how many samples the teacher is asked at once; 0 means 64.
+	Batch int
+	// Progress, unless it is nil, is called before the first batch and after
+	// each with the number of rows that are on disk and that there will be.
+	Progress func(done, total int)
+}
+
+// maxHalf is the largest finite float16.
+const maxHalf = 65504
+
+// syncEvery is how many batches may be lost in a power cut.
+const syncEvery = 64
+
+// Record asks a teacher about every sample of a set in each of its views,
+// keeps the answers in a directory, and opens it. It goes on with a recording
+// that was interrupted, wherever that was: the files are those of one that
+// never stopped. A directory with a recording of anything else is left alone,
+// with an error that wraps [ErrStale] and names what differs.
+//
+// It refuses teachers that are live or have no fingerprint, views without
+// bound, and answers that [Check] refuses. Only one Record may write to a
+// directory at a time.
+func Record(ctx context.Context, t Teacher, set data.Set, dir string, r Recording) (*Cache, error) {
+	rec, err := r.prepare(t, set, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.run(ctx); err != nil {
+		return nil, err
+	}
+	return Open(dir)
+}
+
+// A recorder is a Record under way.
+type recorder struct {
+	Recording
+	teacher  Teacher
+	card     Card // what the teacher answers, of what is kept
+	stored   Card // what the cache will answer
+	set      data.Set
+	spec     data.Spec
+	dir      string
+	manifest manifest
+	layout   layout
+	total    int
+}
+
+// prepare validates everything, and creates the directory or compares it with
+// the manifest that is there.
+func (r Recording) prepare(t Teacher, set data.Set, dir string) (*recorder, error) {
+	if t == nil || set == nil {
+		return nil, errors.New("teacher: Record has no teacher or no set; want both")
+	}
+	if r.Batch < 0 {
+		return nil, fmt.Errorf("teacher: Recording.Batch is %d; want 0 or more", r.Batch)
+	}
+	if r.Batch == 0 {
+		r.Batch = 64
+	}
+	if r.TopK > 0 && r.Temps == nil {
+		r.Temps = []float64{1}
+	}
+	rec := &recorder{Recording: r, teacher: t, set: set, spec: set.Spec(), dir: dir}
+	if err := rec.checkSet(); err != nil {
+		return nil, err
+	}
+	if err := rec.checkTeacher(); err != nil {
+		return nil, err
+	}
+	rec.manifest = rec.describe()
+	var err error
+	if rec.layout, err = rec.manifest.layout(); err != nil {
+		return nil, err
+	}
+	rec.stored = rec.manifest.card(rec.layout)
+	return rec, rec.claim()
+}
+
+func (rec *recorder) checkSet() error {
+	if rec.spec.Views < 1 {
+		return errors.New("teacher: Spec.Views is 0: unbounded views cannot be cached; want 1 or more")
+	}
+	if rec.spec.Fingerprint == [32]byte{} {
+		return errors.New("teacher: Spec.Fingerprint is zero; want a hash of the data")
+	}
+	n := rec.set.Len()
+	if n < 1 || n > math.MaxInt/rec.spec.Views {
+		return fmt.Errorf("teacher: Set.Len is %d, with %d views; want 1 sample or more", n, rec.spec.Views)
+	}
+	rec.total = n * rec.spec.Views
+	ids := make([]uint64, n)
+	for i := range ids {
+		ids[i] = rec.set.ID(i)
+	}
+	slices.Sort(ids)
+	for i := range n - 1 {
+		if ids[i] == ids[i+1] {
+			return fmt.Errorf("teacher: Set.ID gives two samples the id %d; want an id for each", ids[i])
+		}
+	}
+	return nil
+}
+
+func (rec *recorder) checkTeacher() error {
+	card, err := rec.teacher.Card()
+	if err != nil {
+		return err
+	}
+	switch {
+	case card.Live:
+		return errors.New("teacher: Card.Live is true: a live teacher cannot be recorded; want one that has stopped learning")
+	case card.Fingerprint == [32]byte{}:
+		return errors.New("teacher: Card.Fingerprint is zero; want a hash of what the answers depend on")
+	case len(card.Temps) > 0:
+		return errors.New("teacher: Card.Temps is not empty: top-k logits cannot be recorded again; want dense logits")
+	}
+	if rec.Signals != nil {
+		kept := map[string]data.Field{}
+		for _, name := range rec.Signals {
+			f, ok := card.Signals[name]
+			if !ok {
+				return fmt.Errorf("teacher: Recording.Signals has %q, which is not on the teacher's card", name)
+			}
+			kept[name] = f
+		}
+		card.Signals = kept
+	}
+	rec.card = card
+	return card.Validate()
+}
+
+func (rec *recorder) describe() manifest {
+	m := describeData(rec.spec)
+	m.Format = format
+	m.Teacher = rec.card.Fingerprint
+	m.Classes = append(m.Classes, rec.card.Classes...)
+	m.Signals = fields(rec.card.Signals)
+	m.Half, m.TopK, m.Temps = rec.Half, rec.TopK, append(m.Temps, rec.Temps...)
+	return m
+}
+
+// claim makes the directory that of the manifest.
+func (rec *recorder) claim() error {
+	if err := os.MkdirAll(rec.dir, 0o755); err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	old, err := readManifest(rec.dir)
+	if err == nil {
+		rec.manifest.Rows = old.Rows
+		return same(rec.dir, old.allTraits(rec.manifest))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Rows without a manifest may be of anything.
+	if err := os.Remove(filepath.Join(rec.dir, rowsName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	return rec.manifest.write(rec.dir)
+}
+
+// run writes the rows that are missing, then the manifest that says so.
+func (rec *recorder) run(ctx context.Context) (err error) {
+	file, err := os.OpenFile(filepath.Join(rec.dir, rowsName), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	done, err := rec.resume(file)
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	rec.report(done)
+	for batches := 1; done < rec.total; batches++ {
+		n := min(rec.Batch, rec.total-done)
+		if err := rec.record(ctx, file, done, n); err != nil {
+			return err
+		}
+		if done += n; done == rec.total || batches%syncEvery == 0 {
+			if err := file.Sync(); err != nil {
+				return fmt.Errorf("teacher: %w", err)
+			}
+		}
+		rec.report(done)
+	}
+	if rec.manifest.Rows == int64(rec.total) {
+		return nil
+	}
+	rec.manifest.Rows = int64(rec.total)
+	return rec.manifest.write(rec.dir)
+}
+
+func (rec *recorder) report(done int) {
+	if rec.Progress != nil {
+		rec.Progress(done, rec.total)
+	}
+}
+
+// resume is how many rows of the file are good. It cuts off the rest, and
+// what is left of a batch: asked half of it, a teacher may round differently.
+func (rec *recorder) resume(file *os.File) (int, error) {
+	in := bufio.NewReaderSize(file, 1<<20)
+	row := make([]byte, rec.layout.size)
+	done := 0
+	for ; done < rec.total; done++ {
+		_, err := io.ReadFull(in, row)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		if !intact(row, rec.id(done)) {
+			break
+		}
+	}
+	if done < rec.total {
+		done -= done % rec.Batch
+	}
+	return done, file.Truncate(int64(done) * int64(rec.layout.size))
+}
+
+// id is that of a row: view after view of the whole set.
+func (rec *recorder) id(row int) data.ID {
+	n := rec.set.Len()
+	return data.ID{Sample: rec.set.ID(row % n), View: uint64(row / n)}
+}
+
+// record writes the n rows from row number first on.
+func (rec *recorder) record(ctx context.Context, file io.WriterAt, first, n int) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	b, err := rec.batch(first, n)
+	if err != nil {
+		return err
+	}
+	s, err := rec.ask(ctx, b)
+	if err != nil {
+		return err
+	}
+	rows := make([]byte, 0, n*rec.layout.size)
+	for r := range n {
+		rows = rec.layout.append(rows, b, s, r)
+	}
+	if _, err := file.WriteAt(rows, int64(first)*int64(rec.layout.size)); err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	return nil
+}
+
+// batch reads the samples of n rows.
+func (rec *recorder) batch(first, n int) (data.Batch, error) {
+	b, err := data.NewBatch(rec.spec, rec.Batch)
+	for row := first; row < first+n && err == nil; row++ {
+		err = b.Append(rec.set, row%rec.set.Len(), uint64(row/rec.set.Len()))
+	}
+	if err != nil {
+		return b, fmt.Errorf("teacher: %w", err)
+	}
+	return b, nil
+}
+
+// ask is what the teacher says, in the form that is stored.
+func (rec *recorder) ask(ctx context.Context, b data.Batch) (data.Signals, error) {
+	s, err := rec.teacher.Teach(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(rec.card, b, s); err != nil {
+		return nil, err
+	}
+	kept := data.Signals{}
+	for name, f := range rec.card.Signals {
+		kept[name] = s[name]
+		if err := rec.checkHalf(b, name, s[name]); err != nil {
+			return nil, err
+		}
+		if rec.TopK > 0 && isLogits(name) {
+			reduction{rec.TopK, rec.Temps, rec.Half}.reduce(kept, name, f)
+		}
+	}
+	// A log-sum-exp may be too large for its dtype.
+	return kept, Check(rec.stored, b, kept)
+}
+
+func (rec *recorder) checkHalf(b data.Batch, name string, t *tensor.Dense) error {
+	if !rec.Half || t.Dtype() == tensor.Int {
+		return nil
+	}
+	all := floats(t)
+	if i := slices.IndexFunc(all, func(v float64) bool { return math.Abs(v) > maxHalf }); i >= 0 {
+		id := b.ID[i/rec.card.Signals[name].Size()]
+		return fmt.Errorf("teacher: signal %q of %s has %v, which overflows float16; want at most %d, or Recording.Half off",
+			name, describe(id), all[i], maxHalf)
+	}
+	return nil
+}
