@@ -38,7 +38,7 @@ func TestDescribe(t *testing.T) {
 		Optimizer: &SGD{Rate: Linear(1, 0, 4), Momentum: 0.9},
 		Weights:   []float64{0.1, 1e-9}, Names: []string{"x", "y z"}, Key: [5]byte{1, 2, 255},
 		Groups:  []Group{{Match: "*.bias", NoDecay: true}},
-		Extra:   map[string]any{"b": temperature(4), "a": 2, "c": nil, "d": []any{1.5, Constant(7), Monitor(func(Metrics) float64 { return 0 })}},
+		Extra:   map[string]any{"b": temperature(4), "a": 2, "c": nil, "d": []any{1.5, Constant(7), Monitor(func(Metrics) float64 { return 0 }), Monitor(ByNLL).score}},
 		Monitor: ByAgreement, Later: func() {}, Dtype: tensor.Float32, hidden: 1,
 	}
 	c.Next = &c
@@ -49,7 +49,7 @@ func TestDescribe(t *testing.T) {
 		`Run.Weights [0.1 1e-09]`, `Run.Names ["x" "y z"]`, `Run.Key 0102ff0000`,
 		`Run.Groups[0].Match "*.bias"`, `Run.Groups[0].Rate 0`, `Run.Groups[0].NoDecay true`, `Run.Groups[0].Freeze false`,
 		`Run.Extra[a] 2`, `Run.Extra[b] distill.temperature(4)`, `Run.Extra[c] nil`,
-		`Run.Extra[d] []interface {}`, `Run.Extra[d][0] 1.5`, `Run.Extra[d][1] distill.Schedule(7)`, `Run.Extra[d][2] distill.Monitor`,
+		`Run.Extra[d] []interface {}`, `Run.Extra[d][0] 1.5`, `Run.Extra[d][1] distill.Schedule(7)`, `Run.Extra[d][2] distill.Monitor`, `Run.Extra[d][3] func(distill.Metrics) float64`,
 		`Run.Monitor distill.ByAgreement`, `Run.Later func()`, `Run.Events chan int`, `Run.Dtype.Type float32`, `Run.Next seen above`,
 	}
 	settings := describe("Run", &c, 4)
@@ -70,6 +70,14 @@ func TestDescribe(t *testing.T) {
 		if diff := cmp.Diff(settings, describe("Run", &c, 4)); diff != "" {
 			t.Fatalf("the second description differs: %s", diff)
 		}
+	}
+}
+
+func TestDescribeFollowsSharedPointers(t *testing.T) {
+	x := 1.5
+	got := describe("", struct{ A, B *float64 }{&x, &x}, 1)
+	if diff := cmp.Diff([]Setting{{"A", "1.5"}, {"B", "1.5"}}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -78,6 +78,17 @@ func TestMeterSharesBins(t *testing.T) {
 	}
 }
 
+func TestMeterIsStable(t *testing.T) {
+	var m meter
+	row := dense[float32]([]float64{1e4, 1e4, -1e4}, 1, 3)
+	if err := m.add(row, row, []int{2}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.metrics(); math.Abs(got.NLL-2e4-math.Ln2) > 1e-9 || got.TeacherKL != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTopPlacesWithTies(t *testing.T) {
 	tests := []struct {
 		label     int

@@ -1,13 +1,19 @@
 package distill
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
 )
 
 // A trajectory is a training run of PyTorch in float64, on one batch.
@@ -42,10 +48,6 @@ type array struct {
 	Data  []float64
 }
 
-// The names of the parameters of the network, linear, ReLU, linear, with the
-// weights as (out, in).
-var mlpNames = []string{"l1.weight", "l1.bias", "l2.weight", "l2.bias"}
-
 func trajectories(t *testing.T) []trajectory {
 	t.Helper()
 	text, err := os.ReadFile("testdata/trajectories.json")
@@ -77,7 +79,10 @@ func (c trajectory) optimizer(t *testing.T) Optimizer {
 	return nil
 }
 
-func TestOptimizersFollowPyTorch(t *testing.T) {
+// TestRunFollowsPyTorch runs the whole path, from batch to weights: a run that
+// has every loss of the trajectory has the forward pass, the gradients, the
+// losses, the optimizer and the schedule right.
+func TestRunFollowsPyTorch(t *testing.T) {
 	followed := 0
 	for _, c := range trajectories(t) {
 		if !strings.HasPrefix(c.Name, "mlp_") {
@@ -99,121 +104,68 @@ func follow[T floating](t *testing.T, c trajectory, tolerance float64) {
 			t.Fatalf("step %d: %s is %v, want %v", step, what, got, want)
 		}
 	}
-	opt := c.optimizer(t)
-	if err := opt.Validate(); err != nil {
+	run := trajectoryRun[T](t, c)
+	for step, err := range run.Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := step.N - 1
+		near("the loss", i, step.Loss, c.Losses[i])
+		near("the rate", i, step.Rate, c.Rates[i])
+		if c.ClipNorm > 0 {
+			near("the norm", i, step.GradNorm, c.GradNorms[i])
+		}
+	}
+	for p := range run.Student.Params() {
+		for j, got := range wide(p.Value) {
+			near(p.Name, len(c.Losses), got, c.Final[p.Name].Data[j])
+		}
+	}
+	for batch, err := range run.Train.Batches(t.Context(), 0, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits, err := run.Student.Predict(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, got := range wide(logits["logits"]) {
+			near("a logit", len(c.Losses), got, c.EvalLogits.Data[j])
+		}
+	}
+}
+
+// trajectoryRun is the run of a trajectory, as this package writes it down.
+func trajectoryRun[T floating](t *testing.T, c trajectory) *Run {
+	labels := tensor.New(tensor.WithShape(len(c.Labels)), tensor.WithBacking(slices.Clone(c.Labels)))
+	set, err := data.NewMemory(data.Signals{"x": dense[T](c.Inputs.Data, c.Inputs.Shape...)}, labels, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var params []*tensor.Dense
-	slots := make([][]*tensor.Dense, len(mlpNames))
-	for i, name := range mlpNames {
-		a := c.Initial[name]
-		params = append(params, dense[T](a.Data, a.Shape...))
-		for range opt.Slots() {
-			slots[i] = append(slots[i], dense[T](nil, a.Shape...))
-		}
+	classes := c.TeacherLogits.Shape[1]
+	model, err := student.New(student.MLP{Hidden: []int{c.Initial["l1.bias"].Shape[0]}, Out: classes}, set.Spec(), 1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for step, want := range c.Losses {
-		_, loss, grads := c.forward(params)
-		near("the loss", step, loss, want)
-		near("the rate", step, opt.LearningRate(step), c.Rates[step])
-		var g []*tensor.Dense
-		for i, p := range params {
-			g = append(g, dense[T](grads[i], p.Shape()...))
-		}
-		if c.ClipNorm > 0 {
-			norm := gradNorm(g)
-			near("the norm", step, norm, c.GradNorms[step])
-			clip(g, norm, c.ClipNorm)
-		}
-		for i := range params {
-			if err := opt.Update(step, opt.LearningRate(step), true, params[i], g[i], slots[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for p := range model.Params() {
+		convert(floats[T](p.Value), dense[T](c.Initial[p.Name].Data, c.Initial[p.Name].Shape...))
 	}
-	for i, name := range mlpNames {
-		for j, got := range floats[T](params[i]) {
-			near(name, len(c.Losses), float64(got), c.Final[name].Data[j])
-		}
+	logits := dense[T](c.TeacherLogits.Data, c.TeacherLogits.Shape...)
+	return &Run{
+		Student: model,
+		Teacher: teacher.Func{
+			Says: teacher.Card{Signals: map[string]data.Field{"logits": {Shape: tensor.Shape{classes}, Dtype: logits.Dtype()}}},
+			Do:   func(context.Context, data.Batch) (data.Signals, error) { return data.Signals{"logits": logits}, nil },
+		},
+		Terms: []Term{
+			{Name: "hard", Weight: Constant(c.HardWeight), Loss: CrossEntropy{}},
+			{Name: "soft", Weight: Constant(c.SoftWeight), Loss: KL{T: Constant(c.Temperature)}},
+		},
+		Train:     data.Loader{Set: set, Batch: len(c.Labels), InOrder: true},
+		Optimizer: c.optimizer(t),
+		Clip:      c.ClipNorm,
+		Epochs:    len(c.Losses),
 	}
-	logits, _, _ := c.forward(params)
-	for i, got := range logits {
-		near("a logit", len(c.Losses), got, c.EvalLogits.Data[i])
-	}
-}
-
-// forward is the network with the loss hard*CE + soft*T²*KL(teacher || student)
-// and the gradients of the parameters.
-func (c trajectory) forward(params []*tensor.Dense) (logits []float64, loss float64, grads [4][]float64) {
-	w1, b1, w2, b2 := wide(params[0]), wide(params[1]), wide(params[2]), wide(params[3])
-	n, x := len(c.Labels), c.Inputs.Data
-	hidden := affine(x, w1, b1, n)
-	for i := range hidden {
-		hidden[i] = max(hidden[i], 0)
-	}
-	logits = affine(hidden, w2, b2, n)
-	classes := len(b2)
-	d := make([]float64, len(logits))
-	for r := range n {
-		z, p := logits[r*classes:][:classes], c.TeacherLogits.Data[r*classes:][:classes]
-		q1, qT, pT := logSoftmax(z, 1), logSoftmax(z, c.Temperature), logSoftmax(p, c.Temperature)
-		loss -= c.HardWeight * q1[c.Labels[r]] / float64(n)
-		for k := range classes {
-			loss += c.SoftWeight * c.Temperature * c.Temperature * math.Exp(pT[k]) * (pT[k] - qT[k]) / float64(n)
-			d[r*classes+k] = (c.HardWeight*math.Exp(q1[k]) + c.SoftWeight*c.Temperature*(math.Exp(qT[k])-math.Exp(pT[k]))) / float64(n)
-		}
-		d[r*classes+c.Labels[r]] -= c.HardWeight / float64(n)
-	}
-	var dh []float64
-	dh, grads[2], grads[3] = affineGrad(hidden, w2, d, n)
-	for i, h := range hidden {
-		if h == 0 {
-			dh[i] = 0
-		}
-	}
-	_, grads[0], grads[1] = affineGrad(x, w1, dh, n)
-	return logits, loss, grads
-}
-
-// affine is x wᵀ + b for n rows.
-func affine(x, w, b []float64, n int) []float64 {
-	in, out := len(x)/n, len(b)
-	y := make([]float64, n*out)
-	for i := range y {
-		r, o := i/out, i%out
-		y[i] = b[o]
-		for k := range in {
-			y[i] += x[r*in+k] * w[o*in+k]
-		}
-	}
-	return y
-}
-
-// affineGrad has the gradients of x, w and b, given that of y.
-func affineGrad(x, w, dy []float64, n int) (dx, dw, db []float64) {
-	in, out := len(x)/n, len(dy)/n
-	dx, dw, db = make([]float64, len(x)), make([]float64, len(w)), make([]float64, out)
-	for i, d := range dy {
-		r, o := i/out, i%out
-		db[o] += d
-		for k := range in {
-			dx[r*in+k] += d * w[o*in+k]
-			dw[o*in+k] += d * x[r*in+k]
-		}
-	}
-	return dx, dw, db
-}
-
-func logSoftmax(z []float64, temperature float64) []float64 {
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(v / temperature)
-	}
-	y := make([]float64, len(z))
-	for i, v := range z {
-		y[i] = v/temperature - math.Log(sum)
-	}
-	return y
 }
 
 // wide is a copy of a tensor in float64.

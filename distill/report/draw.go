@@ -65,11 +65,20 @@ func render(w io.Writer, format Format, dpi int, paint func(draw.Canvas)) error 
 	if format == SVG {
 		// Few readers of the picture have Liberation Sans; Arial is as wide.
 		b = bytes.ReplaceAll(b, []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+		b = bytes.Map(legible, b)
 	}
 	if _, err := w.Write(b); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+// legible drops the control characters of a name, which XML may not have.
+func legible(r rune) rune {
+	if r < ' ' && r != '\n' && r != '\t' {
+		return -1
+	}
+	return r
 }
 
 func lossPanel(steps []distill.Step) panel {

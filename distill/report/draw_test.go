@@ -79,6 +79,9 @@ func TestDrawOddRuns(t *testing.T) {
 				s.Terms = append(s.Terms, distill.TermValue{Name: fmt.Sprintf("a term of a long name & number %d", k), Value: float64(i + k)})
 			}
 		})},
+		{"names that XML cannot hold", change(5, func(_ int, s *distill.Step) {
+			s.Terms = []distill.TermValue{{Name: "a\x00<\xff", Value: 1}, {Name: "b\n&\"", Value: 2}}
+		})},
 		{"long", sample(3, 20000, 1)},
 	}
 	for _, test := range tests {

@@ -126,7 +126,7 @@ func TestFiles(t *testing.T) {
 // A run that was killed anywhere, and went on from any checkpoint, leaves the
 // bytes of one that never stopped.
 func TestResume(t *testing.T) {
-	steps := sample(3, 4, 1)
+	steps := sample(2, 3, 1)
 	whole := t.TempDir()
 	finish(t, start(t, whole, 0, steps), nil)
 	want := files(t, whole)

@@ -71,7 +71,7 @@ func Compare(t testing.TB, name string, f func() float64, x, grad []float64) {
 			x[i] = v + h
 			return f()
 		}
-		h := 1e-4 * max(1, math.Abs(v))
+		h := 1e-5 * max(1, math.Abs(v))
 		// The fourth-order formula: its error is far below the tolerance even
 		// where the third derivative is large.
 		want := (8*(at(h)-at(-h)) - (at(2*h) - at(-2*h))) / (12 * h)

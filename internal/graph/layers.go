@@ -83,8 +83,19 @@ func linearGrad[F kernel.Float](x, w, b, y, dy *gorgonia.Node, act kernel.Act) (
 	return append(grads, n), err
 }
 
-// Activate is act(x), element by element.
+// batched refuses a number: the leading axis of what a layer takes is the batch.
+func batched(name string, x *gorgonia.Node) error {
+	if x.Dims() == 0 {
+		return fmt.Errorf("graph: %s: x is a number; want (B, ...)", name)
+	}
+	return nil
+}
+
+// Activate is act(x) for x (B, ...), element by element.
 func Activate(x *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
+	if err := batched(act.String(), x); err != nil {
+		return nil, err
+	}
 	if x.Dtype() == tensor.Float64 {
 		return activate[float64](x, act)
 	}
@@ -113,9 +124,16 @@ func activateGrad[F kernel.Float](y, dy *gorgonia.Node, act kernel.Act) (*gorgon
 	return apply[F](o, y, dy)
 }
 
-// Reshape copies x into another shape of the same size. Gorgonia's own aliases
-// its input, and an op that then writes in place corrupts it (gorgonia #511).
+// Reshape copies x (B, ...) into another shape of the same size. Gorgonia's own
+// aliases its input, and an op that then writes in place corrupts it (gorgonia
+// #511).
 func Reshape(x *gorgonia.Node, shape ...int) (*gorgonia.Node, error) {
+	if err := batched("reshape", x); err != nil {
+		return nil, err
+	}
+	if len(shape) == 0 || slices.Min(shape) < 1 {
+		return nil, fmt.Errorf("graph: reshape: the shape is %v; want one axis or more, each of 1 or more", shape)
+	}
 	if tensor.Shape(shape).TotalSize() != x.Shape().TotalSize() {
 		return nil, fmt.Errorf("graph: reshape: %v has %d elements; %v wants %d",
 			x.Shape(), x.Shape().TotalSize(), shape, tensor.Shape(shape).TotalSize())
@@ -142,8 +160,11 @@ func reshape[F kernel.Float](x *gorgonia.Node, shape tensor.Shape) (*gorgonia.No
 // sample is the shape of one sample of a batch of the given shape.
 func sample(s tensor.Shape) []int { return slices.Clone([]int(s[1:])) }
 
-// Detach is x without a gradient.
+// Detach is x (B, ...) without a gradient.
 func Detach(x *gorgonia.Node) (*gorgonia.Node, error) {
+	if err := batched("detach", x); err != nil {
+		return nil, err
+	}
 	if x.Dtype() == tensor.Float64 {
 		return detach[float64](x)
 	}
@@ -171,6 +192,9 @@ type Draw struct {
 func Dropout(x *gorgonia.Node, rate float64, draw *Draw, layer string) (*gorgonia.Node, error) {
 	if !(rate >= 0 && rate < 1) {
 		return nil, fmt.Errorf("graph: dropout: the rate is %v; want 0 or more and below 1", rate)
+	}
+	if err := batched("dropout", x); err != nil {
+		return nil, err
 	}
 	if x.Dtype() == tensor.Float64 {
 		return dropout[float64](x, rate, draw, layer)
@@ -244,8 +268,8 @@ func HashString(s string) uint64 {
 
 // LogSoftmax is the logarithm of the softmax of the last axis of x (B, ..., C).
 func LogSoftmax(x *gorgonia.Node) (*gorgonia.Node, error) {
-	if x.Dims() < 1 {
-		return nil, fmt.Errorf("graph: log-softmax: x is %v; want one axis or more", x.Shape())
+	if err := batched("log-softmax", x); err != nil {
+		return nil, err
 	}
 	if x.Dtype() == tensor.Float64 {
 		return logSoftmax[float64](x)

@@ -16,12 +16,13 @@ type rowFunc[F kernel.Float] func(r int, z, grad []F) float64
 
 // rowLoss applies a loss to in[0] of shape (R, C): its values are (R). bind
 // reads the other inputs, once a run; they are constants to the gradient,
-// which is taken in the forward pass, while the row is at hand.
-func rowLoss[F kernel.Float](name string, bind func(in []gorgonia.Value) rowFunc[F], in ...*gorgonia.Node) (*gorgonia.Node, error) {
+// which is taken in the forward pass, while the row is at hand. Input number
+// ints is of int, unless that is 0.
+func rowLoss[F kernel.Float](name string, bind func(in []gorgonia.Value) rowFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	z := in[0]
 	rows, c := z.Shape()[0], z.Shape()[1]
 	grads := make([]F, rows*c)
-	o := &op{name: name, shape: tensor.Shape{rows}, wrt: make([]bool, len(in))}
+	o := &op{name: name, shape: tensor.Shape{rows}, wrt: make([]bool, len(in)), ints: ints}
 	o.wrt[0] = true
 	o.run = func(v []gorgonia.Value) {
 		row, z, value := bind(v), floats[F](v[0]), floats[F](o.value)
@@ -78,9 +79,8 @@ func CrossEntropy(z, labels *gorgonia.Node, smoothing float64) (*gorgonia.Node, 
 	if err := checkRows("cross-entropy", z, nil); err != nil {
 		return nil, err
 	}
-	if !labels.Shape().Eq(z.Shape()[:1]) || labels.Dtype() != tensor.Int {
-		return nil, fmt.Errorf("graph: cross-entropy: the labels are %v of %v; want (%d) of int",
-			labels.Shape(), labels.Dtype(), z.Shape()[0])
+	if !labels.Shape().Eq(z.Shape()[:1]) {
+		return nil, fmt.Errorf("graph: cross-entropy: the labels are %v; want (%d)", labels.Shape(), z.Shape()[0])
 	}
 	if z.Dtype() == tensor.Float64 {
 		return crossEntropy[float64](z, labels, smoothing)
@@ -109,7 +109,7 @@ func crossEntropy[F kernel.Float](z, labels *gorgonia.Node, smoothing float64) (
 			return loss
 		}
 	}
-	return rowLoss("cross-entropy", bind, z, labels)
+	return rowLoss("cross-entropy", bind, 1, z, labels)
 }
 
 // SoftCrossEntropy is -Σ_c t_c log softmax(z)_c for each row of z (R, C), where
@@ -145,7 +145,7 @@ func softCrossEntropy[F kernel.Float](z, target *gorgonia.Node, smoothing float6
 			return loss
 		}
 	}
-	return rowLoss("soft cross-entropy", bind, z, target)
+	return rowLoss("soft cross-entropy", bind, 0, z, target)
 }
 
 // KL is T²·KL(softmax(t/T) ‖ softmax(z/T)) for each row of the student's z and
@@ -179,7 +179,7 @@ func kl[F kernel.Float](z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 			return T * T * sum
 		}
 	}
-	return rowLoss("kl", bind, z, t, temp)
+	return rowLoss("kl", bind, 0, z, t, temp)
 }
 
 // TopKL is T² times the KL divergence of the distributions over the teacher's
@@ -237,7 +237,7 @@ func topKL[F kernel.Float](z, top, id, lse, temp *gorgonia.Node, temps []float64
 			return T * T * (sum + tail*(math.Log(tail)-(lseRest-lseZ)))
 		}
 	}
-	return rowLoss("top-k kl", bind, z, top, id, lse, temp)
+	return rowLoss("top-k kl", bind, 2, z, top, id, lse, temp)
 }
 
 // column finds the recorded temperature that T is, at F's precision.
@@ -277,5 +277,5 @@ func mse[F kernel.Float](a, b *gorgonia.Node) (*gorgonia.Node, error) {
 			return sum / float64(len(d))
 		}
 	}
-	return rowLoss("mse", bind, d)
+	return rowLoss("mse", bind, 0, d)
 }

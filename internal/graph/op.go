@@ -20,9 +20,12 @@ import (
 // An op is the one form that all our operations have. It owns the value that
 // it returns and writes the whole of it on each run.
 type op struct {
-	name  string
-	id    uint64
-	in    []hm.Type
+	name string
+	id   uint64
+	in   []hm.Type
+	// ints is which input is of int, 0 for none: it is never the first. The
+	// others are of dtype.
+	ints  int
 	dtype tensor.Dtype
 	shape tensor.Shape
 	value gorgonia.Value
@@ -49,8 +52,15 @@ func apply[F kernel.Float](o *op, in ...*gorgonia.Node) (*gorgonia.Node, error) 
 		o.dtype = tensor.Float64
 	}
 	o.id = opID.Add(1)
-	for _, n := range in {
-		o.in = append(o.in, typeOf(len(n.Shape()), n.Dtype()))
+	for i, n := range in {
+		want := o.dtype
+		if i > 0 && i == o.ints {
+			want = tensor.Int
+		}
+		if n.Dtype() != want {
+			return nil, fmt.Errorf("graph: %s: input %d is of %v; want %v", o.name, i, n.Dtype(), want)
+		}
+		o.in = append(o.in, typeOf(n.Dims(), want))
 	}
 	o.value = newValue(o.dtype, o.shape)
 	n, err := gorgonia.ApplyOp(o, in...)

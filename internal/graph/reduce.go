@@ -18,7 +18,7 @@ func Labelled(weight, labels *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 func labelled[F kernel.Float](weight, labels *gorgonia.Node) (*gorgonia.Node, error) {
-	o := &op{name: "labelled", shape: weight.Shape()}
+	o := &op{name: "labelled", shape: weight.Shape(), ints: 1}
 	o.run = func(v []gorgonia.Value) {
 		w, value := floats[F](v[0]), floats[F](o.value)
 		for r, l := range ints(v[1]) {
@@ -54,18 +54,12 @@ func weightedMean[F kernel.Float](value, weight, total *gorgonia.Node) (*gorgoni
 				sum += float64(w) * float64(values[r])
 			}
 		}
-		if t := scalar(v[2]); t != 0 {
-			sum /= t
-		}
-		setScalar(o.value, sum)
+		setScalar(o.value, share(sum, scalar(v[2])))
 	}
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "mean.dv", shape: value.Shape()}
 		d.run = func(v []gorgonia.Value) {
-			k, dst := scalar(v[2]), floats[F](d.value)
-			if t := scalar(v[1]); t != 0 {
-				k /= t
-			}
+			k, dst := share(scalar(v[2]), scalar(v[1])), floats[F](d.value)
 			for r, w := range floats[F](v[0]) {
 				dst[r] = F(float64(w) * k)
 			}
@@ -74,6 +68,14 @@ func weightedMean[F kernel.Float](value, weight, total *gorgonia.Node) (*gorgoni
 		return []*gorgonia.Node{n, nil, nil}, err
 	}
 	return apply[F](o, value, weight, total)
+}
+
+// share is x/total, and 0 of no total.
+func share(x, total float64) float64 {
+	if total == 0 {
+		return 0
+	}
+	return x / total
 }
 
 // Combine is Σ weights[i]·terms[i], all of them scalars: the cost of a graph.

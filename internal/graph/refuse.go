@@ -1,7 +1,10 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"gorgonia.org/gorgonia"
@@ -18,13 +21,14 @@ var refused = map[string]string{
 	"gorgonia.BatchNormOp":         "its statistics live in the graph and follow the machine's mode",
 	"gorgonia.avgPoolOp":           "its gradient is wrong",
 	"gorgonia.globalAveragePoolOp": "it has no gradient",
+	"gorgonia.byIndicesOp":         "it answers an index out of range with a wrong row; feed a one-hot matrix",
 }
 
 // Refused says why n, or what it was made of, cannot be used. Nodes in seen
 // were checked before and are passed over; the others are added to it.
 func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if n == nil {
-		return fmt.Errorf("the node is nil")
+		return errors.New("the node is nil")
 	}
 	if seen[n] {
 		return nil
@@ -33,12 +37,8 @@ func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if n.Op() == nil {
 		return nil
 	}
-	kind := strings.TrimPrefix(fmt.Sprintf("%T", n.Op()), "*")
-	if why, ok := refused[kind]; ok {
+	if why := fault(n); why != "" {
 		return fmt.Errorf("Gorgonia's %v is refused: %s", n.Op(), why)
-	}
-	if s := n.Op().String(); kind == "gorgonia.elemUnaryOp" && (strings.Contains(s, "1/√") || strings.Contains(s, "log2")) {
-		return fmt.Errorf("Gorgonia's %s is refused: its gradient is wrong", s)
 	}
 	for _, c := range Children(n) {
 		if err := Refused(c, seen); err != nil {
@@ -46,4 +46,66 @@ func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 		}
 	}
 	return nil
+}
+
+// fault is what is wrong with n by itself, "" for nothing.
+func fault(n *gorgonia.Node) string {
+	name := n.Op().String()
+	switch k := kind(n); k {
+	case "gorgonia.reshapeOp":
+		if repeats(n) > 0 {
+			return "" // a part of Broadcast: what it aliases is never written to
+		}
+		return refused[k]
+	case "gorgonia.elemUnaryOp":
+		if name == "invSqrt" || name == "log2" {
+			return "its gradient is wrong"
+		}
+	case "gorgonia.sumOp", "gorgonia.maxOp":
+		if misreduced(Children(n)[0].Dims(), axes(name)) {
+			return "it is wrong along an axis between the second and the last; bring the axis to an end with Transpose"
+		}
+	case "gorgonia.repeatOp":
+		if misreduced(n.Dims()-repeats(n), axes(name)) {
+			return "its gradient is wrong along an axis between the second and the last"
+		}
+	default:
+		return refused[k]
+	}
+	return ""
+}
+
+func kind(n *gorgonia.Node) string { return strings.TrimPrefix(fmt.Sprintf("%T", n.Op()), "*") }
+
+// repeats counts the repetitions that Broadcast has stacked on n.
+func repeats(n *gorgonia.Node) int {
+	for it := n.Graph().To(n.ID()); it.Next(); {
+		if up := it.Node().(*gorgonia.Node); up.Op() != nil && kind(up) == "gorgonia.repeatOp" && Children(up)[0] == n {
+			return 1 + repeats(up)
+		}
+	}
+	return 0
+}
+
+// misreduced says that the tensor package goes wrong when it reduces these axes
+// of so many dimensions. It does one after the other, and knows only the first
+// two axes and the last.
+func misreduced(dims int, axes []int) bool {
+	for i, a := range slices.Sorted(slices.Values(axes)) {
+		if a-i >= 2 && a < dims-1 {
+			return true
+		}
+	}
+	return false
+}
+
+// axes are the numbers in the name of an op, as in "Σ[2 3]" and "Repeat2".
+func axes(name string) []int {
+	var all []int
+	for _, s := range strings.FieldsFunc(name, func(r rune) bool { return r < '0' || r > '9' }) {
+		if a, err := strconv.Atoi(s); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all
 }

@@ -5,7 +5,7 @@ import "sync"
 const (
 	// width is how many columns of C a tile has. Two rows of three sums keep
 	// both adders busy; with a fourth column the compiler runs out of registers
-	// and the tile takes three times as long.
+	// and the tile runs at half the speed.
 	width = 3
 	// depth is how many products are summed before they are added to C: a panel
 	// of B stays in the first cache, and rounding errors grow more slowly.

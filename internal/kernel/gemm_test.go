@@ -132,6 +132,15 @@ func TestSumColumns(t *testing.T) {
 	}
 }
 
+func ExampleLinear() {
+	x := []float32{1, 2, 3, 3, 2, 1} // two rows of three
+	w := []float32{1, 0, 0, 0, 1, -1}
+	y := make([]float32, 4)
+	Linear(y, x, w, []float32{0, 0.5}, 2, 3, 2, ReLU)
+	fmt.Println(y)
+	// Output: [1 0 3 1.5]
+}
+
 // random is n normal values, the same for one seed.
 func random[F Float](n int, seed uint64) []F {
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -192,6 +193,24 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%v: decoded %+v, error %v", meta, h, err)
 		}
 	}
+}
+
+func Example() {
+	p := Plan{
+		Inputs:  []Value{{"x", []int{3}}},
+		Steps:   []Step{{Op: "linear", In: []int{0}, Params: []string{"w"}, Act: "relu", Shape: []int{2}}},
+		Outputs: []Output{{"logits", 1}},
+	}
+	program, err := Compile(&p, map[string]Param[float32]{"w": {[]int{2, 3}, []float32{1, 0, 0, 0, 1, -1}}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m := program.Machine()
+	copy(m.Value(0, 2), []float32{1, 2, 3, 3, 2, 1})
+	m.Run(2)
+	fmt.Println(m.Value(1, 2))
+	// Output: [1 0 3 1]
 }
 
 // What Validate accepts runs, for any number of rows.

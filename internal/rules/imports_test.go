@@ -91,7 +91,10 @@ type listed struct {
 
 func list(t *testing.T, arch string) []listed {
 	t.Helper()
-	out := goTool(t, root, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "list", "-json=ImportPath,Imports,Deps", "./...")
+	out, err := goTool(root, []string{"CGO_ENABLED=0", "GOARCH=" + arch}, "list", "-json=ImportPath,Imports,Deps", "./...")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []listed
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed

@@ -7,6 +7,7 @@
 package rules
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -95,17 +96,16 @@ func parse(t *testing.T, fset *token.FileSet, name, text string) source {
 	return source{name, text, file}
 }
 
-// goTool runs the go command in dir and returns its output.
-func goTool(t *testing.T, dir string, env []string, args ...string) []byte {
-	t.Helper()
+// goTool runs the go command in dir and returns what it printed.
+func goTool(dir string, env []string, args ...string) ([]byte, error) {
 	var stderr strings.Builder
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Stderr, cmd.Env = dir, &stderr, append(os.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+		err = fmt.Errorf("go %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.String())
 	}
-	return out
+	return out, err
 }
 
 // report fails the test once for each broken rule.

@@ -129,11 +129,16 @@ func TestWriteRefuses(t *testing.T) {
 		"too few":       {Of("a", []int{4}, []float32{1, 2, 3})},
 		"negative":      {Of("a", []int{-1, -3}, []float32{1, 2, 3})},
 		"overflow":      {Of("a", []int{math.MaxInt, 4}, []float32{})},
-		"overflow to 0": {Of("a", []int{1 << 32, 1 << 32}, []float32{})},
+		"overflow to 0": {Of("a", []int{math.MaxInt/2 + 1, 4}, []float32{})},
 	} {
 		var b bytes.Buffer
 		if err := Write(&b, tensors, nil); err == nil || b.Len() > 0 {
 			t.Errorf("%s: error %v after %d bytes", name, err, b.Len())
+		}
+	}
+	for _, meta := range []map[string]string{{"\xff": "a"}, {"a": "\xff"}} {
+		if err := Write(io.Discard, nil, meta); err == nil {
+			t.Errorf("meta %q was written", meta)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -18,11 +19,11 @@ type entry struct {
 }
 
 // Write writes a file of tensors, in any order, and of meta, which may be nil.
-// It fails before the first byte when a name occurs twice or is no UTF-8, and
-// when data, shape and dtype of a tensor disagree.
+// It fails before the first byte when a name occurs twice, when a text is not
+// UTF-8, and when data, shape and dtype of a tensor disagree.
 func Write(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	tensors = slices.SortedStableFunc(slices.Values(tensors), order)
-	if err := checkAll(tensors); err != nil {
+	if err := checkAll(tensors, meta); err != nil {
 		return err
 	}
 	head, err := header(tensors, meta)
@@ -43,7 +44,12 @@ func Write(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	return nil
 }
 
-func checkAll(tensors []Tensor) error {
+func checkAll(tensors []Tensor, meta map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(meta)) {
+		if !utf8.ValidString(key) || !utf8.ValidString(meta[key]) {
+			return fmt.Errorf("safetensors: the metadata %q is not UTF-8", key)
+		}
+	}
 	seen := map[string]bool{metaKey: true}
 	for _, t := range tensors {
 		if seen[t.Name] {

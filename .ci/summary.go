@@ -1,0 +1,65 @@
+// Summary checks the summary.json of examples/digits: that it has what the
+// README quotes, and that the distilled students beat those that had no
+// teacher.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// An arm is students of one kind, one for each seed.
+type arm struct {
+	Params   int       `json:"params"`
+	Accuracy []float64 `json:"test_accuracy"`
+}
+
+type summary struct {
+	Teacher struct {
+		Params   int     `json:"params"`
+		Accuracy float64 `json:"test_accuracy"`
+	} `json:"teacher"`
+	Control    arm `json:"control"`
+	Student    arm `json:"student"`
+	Difference struct {
+		Mean float64 `json:"mean"`
+		Low  float64 `json:"low"`
+		High float64 `json:"high"`
+	} `json:"difference"`
+	Regimes []json.RawMessage `json:"regimes"`
+}
+
+func main() {
+	if err := check(os.Args[1]); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+		os.Exit(1)
+	}
+}
+
+func check(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var s summary
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	d, seeds := s.Difference, len(s.Student.Accuracy)
+	switch {
+	case s.Teacher.Accuracy <= 0:
+		return fmt.Errorf("teacher.test_accuracy is %v; want more than 0", s.Teacher.Accuracy)
+	case s.Student.Params < 1 || s.Student.Params >= s.Teacher.Params:
+		return fmt.Errorf("student.params is %d; want 1 or more, and fewer than the teacher's %d", s.Student.Params, s.Teacher.Params)
+	case s.Control.Params != s.Student.Params:
+		return fmt.Errorf("control.params is %d; want the student's %d", s.Control.Params, s.Student.Params)
+	case seeds < 2 || len(s.Control.Accuracy) != seeds:
+		return fmt.Errorf("%d students and %d controls; want as many, and 2 or more", seeds, len(s.Control.Accuracy))
+	case !(0 < d.Low && d.Low <= d.Mean && d.Mean <= d.High):
+		return fmt.Errorf("difference is %v in [%v, %v]; want 0 < low <= mean <= high", d.Mean, d.Low, d.High)
+	case len(s.Regimes) == 0:
+		return fmt.Errorf("regimes is empty; want 1 or more")
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package distill
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+)
+
+// A referenceCase is a loss as a published PyTorch implementation computes it
+// in float64.
+type referenceCase struct {
+	Method  string
+	Params  map[string]float64
+	Student array
+	Teacher array
+	Labels  []int
+	Loss    float64
+	Grad    array
+}
+
+func TestLossesMatchPyTorch(t *testing.T) {
+	text, err := os.ReadFile("testdata/losses.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Cases []json.RawMessage }
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	done := map[string]int{}
+	for i, raw := range file.Cases {
+		var c referenceCase
+		if err := json.Unmarshal(raw, &c); err != nil {
+			continue // a method whose parameters are no numbers
+		}
+		terms := c.terms()
+		if terms == nil {
+			continue
+		}
+		done[c.Method]++
+		t.Run(fmt.Sprintf("%d/%s/float64", i, c.Method), func(t *testing.T) { compareLoss[float64](t, c, terms, 1e-9, 1e-9) })
+		t.Run(fmt.Sprintf("%d/%s/float32", i, c.Method), func(t *testing.T) { compareLoss[float32](t, c, terms, 1e-4, 1e-5) })
+	}
+	for method, want := range map[string]int{"kd": 16, "kd_plus_ce": 16, "logit_mse": 4} {
+		if done[method] != want {
+			t.Errorf("%d cases of %s; want %d", done[method], method, want)
+		}
+	}
+}
+
+// terms are the case's loss as this package has it, nil if it has not.
+func (c referenceCase) terms() []Term {
+	soft := Term{Name: "soft", Loss: KL{T: Constant(c.Params["temperature"])}}
+	switch c.Method {
+	case "kd":
+		return []Term{soft}
+	case "kd_plus_ce":
+		soft.Weight = Constant(c.Params["soft_weight"])
+		return []Term{{Name: "hard", Weight: Constant(c.Params["hard_weight"]), Loss: CrossEntropy{}}, soft}
+	case "logit_mse":
+		return []Term{{Name: "mse", Loss: MSE{}}}
+	}
+	return nil
+}
+
+func compareLoss[T floating](t *testing.T, c referenceCase, terms []Term, valueTolerance, gradTolerance float64) {
+	given := Case{
+		Student: data.Signals{"logits": dense[T](c.Student.Data, c.Student.Shape...)},
+		Teacher: data.Signals{"logits": dense[T](c.Teacher.Data, c.Teacher.Shape...)},
+		Label:   tensor.New(tensor.WithShape(len(c.Labels)), tensor.WithBacking(c.Labels)),
+	}
+	total, grad := 0.0, make([]float64, len(c.Grad.Data))
+	for _, term := range terms {
+		value, grads, err := Evaluate(term.Loss, given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += term.weight(0) * value
+		for i, g := range wide(grads["logits"]) {
+			grad[i] += term.weight(0) * g
+		}
+	}
+	if math.Abs(total-c.Loss) > valueTolerance*math.Abs(c.Loss) {
+		t.Errorf("the loss is %v, want %v", total, c.Loss)
+	}
+	largest := 0.0
+	for _, g := range c.Grad.Data {
+		largest = max(largest, math.Abs(g))
+	}
+	for i, want := range c.Grad.Data {
+		if math.Abs(grad[i]-want) > gradTolerance*largest {
+			t.Errorf("gradient %d is %v, want %v", i, grad[i], want)
+		}
+	}
+}
