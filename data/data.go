@@ -110,6 +110,7 @@ type Sample struct {
 type Set interface {
 	// Len is the number of samples.
 	Len() int
+	// Spec describes the samples.
 	Spec() Spec
 	// ID is the stable name of sample i: it survives shuffling and subsets.
 	ID(i int) uint64
@@ -120,6 +121,7 @@ type Set interface {
 
 // A Source is a stream of batches, epoch after epoch.
 type Source interface {
+	// Spec describes the samples, of every batch the same.
 	Spec() Spec
 	// Batches yields the batches of an epoch, starting with batch number from.
 	// After an error it yields nothing more. What it yields depends on its
@@ -130,6 +132,7 @@ type Source interface {
 // A Counted source knows how many batches an epoch has.
 type Counted interface {
 	Source
+	// Len is the number of batches in an epoch.
 	Len() int
 }
 
@@ -138,8 +141,8 @@ type Element interface {
 	float32 | float64 | int
 }
 
-// Row is row r of t, as a slice that shares t's memory, or nil when t is nil
-// or holds another type than E.
+// Row is row r of t, counted along the leading axis, as a slice that shares t's
+// memory, or nil when t is nil or holds another type than E.
 func Row[E Element](t *tensor.Dense, r int) []E {
 	// Data allocates even when the type is another.
 	if t == nil || t.Dtype().Type != reflect.TypeFor[E]() {

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -60,6 +61,120 @@ func (s *subset) ID(i int) uint64 { return s.Set.ID(s.rows[i]) }
 func (s *subset) Read(i int, view uint64, dst Sample) error {
 	return s.Set.Read(s.rows[i], view, dst)
 }
+
+// Repeat is a set read over and over until it has the given number of rows: row
+// i is row i mod set.Len(). It gives runs on sets of different sizes as many
+// rows an epoch. Ids repeat with the rows, so within an epoch all rows of one
+// sample have one view of it.
+func Repeat(set Set, rows int) (Set, error) {
+	switch {
+	case set == nil:
+		return nil, fmt.Errorf("data: Repeat: %w", errNilSet)
+	case set.Len() < 1:
+		return nil, errors.New("data: Repeat of an empty set")
+	case rows < 1 || rows > maxElements:
+		return nil, fmt.Errorf("data: Repeat.rows is %d; want 1 to %d", rows, maxElements)
+	}
+	return &repeated{wrap(set, "repeat", func(d *digest) { d.number(rows) }), rows}, nil
+}
+
+type repeated struct {
+	around
+	rows int
+}
+
+func (s *repeated) Len() int        { return s.rows }
+func (s *repeated) ID(i int) uint64 { return s.Set.ID(i % s.Set.Len()) }
+
+func (s *repeated) Read(i int, view uint64, dst Sample) error {
+	return s.Set.Read(i%s.Set.Len(), view, dst)
+}
+
+// Concat is the rows of several sets, one set after the other. The sets have
+// the same inputs, labels, classes, norms and views. Samples keep their ids, so
+// no two sets may have one in common.
+func Concat(sets ...Set) (Set, error) {
+	if len(sets) == 0 {
+		return nil, errors.New("data: Concat has no sets; want 1 or more")
+	}
+	c := &concat{sets: slices.Clone(sets)}
+	print, owner, end := newDigest("concat"), make(map[uint64]int), 0
+	for i, set := range sets {
+		if set == nil {
+			return nil, fmt.Errorf("data: Concat: set %d is nil", i)
+		}
+		spec := set.Spec()
+		if i == 0 {
+			c.spec = spec
+		}
+		if what := c.spec.differs(spec); what != "" {
+			return nil, fmt.Errorf("data: Concat: set %d has other %s than set 0", i, what)
+		}
+		for row := range set.Len() {
+			id := set.ID(row)
+			if first, ok := owner[id]; ok && first != i {
+				return nil, fmt.Errorf("data: Concat: sets %d and %d both have id %d", first, i, id)
+			}
+			owner[id] = i
+		}
+		print.hash.Write(spec.Fingerprint[:])
+		end += set.Len()
+		c.ends = append(c.ends, end)
+	}
+	c.spec.Fingerprint = print.sum()
+	return c, nil
+}
+
+type concat struct {
+	sets []Set
+	ends []int // the row after the last of each set
+	spec Spec
+}
+
+func (c *concat) Spec() Spec { return c.spec }
+func (c *concat) Len() int   { return c.ends[len(c.ends)-1] }
+
+func (c *concat) ID(i int) uint64 {
+	set, row := c.find(i)
+	return set.ID(row)
+}
+
+func (c *concat) Read(i int, view uint64, dst Sample) error {
+	set, row := c.find(i)
+	return set.Read(row, view, dst)
+}
+
+// find is the set that has row i, and the row there. What is no row at all is
+// left to the first set or the last to refuse.
+func (c *concat) find(i int) (Set, int) {
+	n, _ := slices.BinarySearch(c.ends[:len(c.ends)-1], i+1)
+	if n > 0 {
+		i -= c.ends[n-1]
+	}
+	return c.sets[n], i
+}
+
+// differs is what samples of the two specs do not have in common, "" if they
+// go into one batch.
+func (s Spec) differs(t Spec) string {
+	switch {
+	case !maps.EqualFunc(s.In, t.In, Field.equal):
+		return "inputs"
+	case !s.Label.equal(t.Label):
+		return "labels"
+	case !slices.Equal(s.Classes, t.Classes):
+		return "classes"
+	case !maps.EqualFunc(s.Norm, t.Norm, Norm.equal):
+		return "norms"
+	case s.Views != t.Views:
+		return "views"
+	}
+	return ""
+}
+
+func (f Field) equal(g Field) bool { return f.Dtype == g.Dtype && slices.Equal(f.Shape, g.Shape) }
+
+func (n Norm) equal(m Norm) bool { return slices.Equal(n.Mean, m.Mean) && slices.Equal(n.SD, m.SD) }
 
 // HideLabels is a set where samples have no label, but for those with keep(i):
 // Unlabelled for classes, all zeros for soft labels. It calls keep once for

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
 )
@@ -58,6 +59,116 @@ func TestHideLabels(t *testing.T) {
 	wantError(t, err, "nil")
 }
 
+func TestRepeat(t *testing.T) {
+	base := grid(4)
+	s := must(data.Repeat(base, 11))
+	var got []uint64
+	for i := range s.Len() {
+		got = append(got, s.ID(i))
+		if !slices.Equal(pixels(t, s, i, 0), pixels(t, base, i%4, 0)) {
+			t.Errorf("row %d is not row %d of the set", i, i%4)
+		}
+	}
+	if want := []uint64{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("ids are %v; want %v", got, want)
+	}
+	if n := must(data.Repeat(base, 3)).Len(); n != 3 {
+		t.Errorf("Len is %d; want 3", n)
+	}
+	_, err := data.Repeat(base, 0)
+	wantError(t, err, "data: Repeat.rows is 0; want 1 to 2147483647")
+	_, err = data.Repeat(nil, 3)
+	wantError(t, err, "nil")
+	_, err = data.Repeat(empty{base}, 3)
+	wantError(t, err, "empty")
+}
+
+type empty struct{ data.Set }
+
+func (empty) Len() int { return 0 }
+
+// A loader shuffles the rows of a repeated set, and gives those of one sample
+// the same view in an epoch.
+func TestRepeatInALoader(t *testing.T) {
+	noisy := must(data.Augment{Name: "noise", Do: noise}.Of(grid(4)))
+	l := data.Loader{Set: must(data.Repeat(noisy, 11)), Batch: 3, Seed: 1}
+	batches := must(drain(l, 5, 0))
+	rows, of := map[uint64]int{}, map[uint64][]float32{}
+	for _, b := range batches {
+		for r, id := range b.ID {
+			x := data.Row[float32](b.In["x"], r)
+			if of[id.Sample] != nil && !slices.Equal(x, of[id.Sample]) {
+				t.Errorf("sample %d has two views", id.Sample)
+			}
+			rows[id.Sample]++
+			of[id.Sample] = x
+		}
+	}
+	if diff := cmp.Diff(map[uint64]int{0: 3, 1: 3, 2: 3, 3: 2}, rows); diff != "" {
+		t.Error(diff)
+	}
+	if order := ids(batches); slices.Equal(order[:4], order[4:8]) {
+		t.Errorf("the order is that of one round: %v", order)
+	}
+	if diff := cmp.Diff(batches[2:], must(drain(l, 5, 2)), denses); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestConcat(t *testing.T) {
+	base := grid(9)
+	part := func(rows ...int) data.Set { return must(data.Subset(base, rows)) }
+	s := must(data.Concat(part(6, 0, 3), empty{base}, must(data.Repeat(part(8, 1), 3)), part(7)))
+	rows := []int{6, 0, 3, 8, 1, 8, 7}
+	if s.Len() != len(rows) {
+		t.Fatalf("Len is %d; want %d", s.Len(), len(rows))
+	}
+	for i, row := range rows {
+		if diff := cmp.Diff(read(t, base, row, 0), read(t, s, i, 0), denses); diff != "" || s.ID(i) != base.ID(row) {
+			t.Errorf("row %d, id %d: %s", i, s.ID(i), diff)
+		}
+	}
+	for _, i := range []int{-1, 7} {
+		b := must(data.NewBatch(s.Spec(), 3))
+		if err := b.Append(s, i, 0); err == nil {
+			t.Errorf("row %d was read", i)
+		}
+	}
+	got := ids(must(drain(data.Loader{Set: s, Batch: 4, Seed: 1}, 0, 0)))
+	slices.Sort(got)
+	if want := []uint64{0, 1, 3, 6, 7, 8, 8}; !slices.Equal(got, want) {
+		t.Errorf("a loader reads %v; want %v", got, want)
+	}
+}
+
+func TestConcatRefuses(t *testing.T) {
+	half := must(data.Subset(grid(9), []int{0, 1, 2}))
+	other := func(change func(*data.Spec)) data.Set {
+		return fake{Set: must(data.Subset(grid(9), []int{5, 6})), spec: change}
+	}
+	for _, test := range []struct {
+		sets []data.Set
+		want string
+	}{
+		{nil, "Concat has no sets"},
+		{[]data.Set{half, nil}, "set 1 is nil"},
+		{[]data.Set{half, must(data.Subset(grid(9), []int{4, 2}))}, "sets 0 and 1 both have id 2"},
+		{[]data.Set{half, other(func(s *data.Spec) {
+			s.In = map[string]data.Field{"x": {Shape: tensor.Shape{15}, Dtype: tensor.Float32}}
+		})}, "set 1 has other inputs than set 0"},
+		{[]data.Set{half, other(func(s *data.Spec) { s.Label = data.Field{} })}, "other labels"},
+		{[]data.Set{half, other(func(s *data.Spec) { s.Classes = []string{"red", "green", "grey", "blue"} })}, "other classes"},
+		{[]data.Set{half, other(func(s *data.Spec) { s.Norm = map[string]data.Norm{"x": {Mean: []float64{1}, SD: []float64{2}}} })}, "other norms"},
+		{[]data.Set{half, other(func(s *data.Spec) { s.Views = 3 })}, "other views"},
+	} {
+		_, err := data.Concat(test.sets...)
+		wantError(t, err, test.want)
+	}
+	if _, err := data.Concat(half, other(func(s *data.Spec) { s.Norm = map[string]data.Norm{} })); err != nil {
+		t.Errorf("no norms and an empty map of them: %v", err)
+	}
+}
+
 // Sets of different data never share a fingerprint, and always keep their ids.
 func TestDecoratorsAndFingerprints(t *testing.T) {
 	base := grid(6)
@@ -71,6 +182,10 @@ func TestDecoratorsAndFingerprints(t *testing.T) {
 		"base":         base,
 		"subset":       must(data.Subset(base, []int{0, 1, 2, 3, 4, 5})),
 		"order":        must(data.Subset(base, []int{0, 1, 2, 3, 5, 4})),
+		"repeat":       must(data.Repeat(base, 6)),
+		"repeat more":  must(data.Repeat(base, 8)),
+		"concat":       must(data.Concat(base)),
+		"concat two":   must(data.Concat(base, empty{base})),
 		"hide":         hide(0),
 		"hide another": hide(1),
 		"normalize":    must(data.Normalize(base, norm(1, 2))),

@@ -10,9 +10,9 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// CrossEntropy is that of the student's logits with the labels, at T = 1. A row
-// without a label, -1, has weight 0. Labels may be soft: a distribution for
-// each row.
+// CrossEntropy is that of the student's logits (R, C) with the labels, in nats
+// and at T = 1. A row without a label, -1, has weight 0. Labels may be soft: a
+// distribution for each row, (R, C).
 type CrossEntropy struct {
 	// Student is the tap with the logits; "" means "logits".
 	Student string
@@ -26,11 +26,11 @@ func (c CrossEntropy) Loss(b *student.Builder, l Lesson) Rows {
 	if l.Label == nil {
 		b.Check(errors.New("the training data has no labels; CrossEntropy wants some"))
 	}
-	z := l.Tap(b, orLogits(c.Student))
+	z := l.Tap(orLogits(c.Student))
 	if l.Label.Dtype() != tensor.Int {
 		return Rows{Value: b.Op(graph.SoftCrossEntropy(z, l.Label, c.Smoothing))}
 	}
-	return Rows{Value: b.Op(graph.CrossEntropy(z, l.Label, c.Smoothing)), Weight: l.labelled(b)}
+	return Rows{Value: b.Op(graph.CrossEntropy(z, l.Label, c.Smoothing)), Weight: l.labelled()}
 }
 
 func (c CrossEntropy) validate(int) error {

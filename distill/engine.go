@@ -1,7 +1,6 @@
 package distill
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -32,24 +31,6 @@ func (e *DivergedError) Error() string {
 // Is makes errors.Is(err, ErrDiverged) true.
 func (e *DivergedError) Is(target error) bool { return target == ErrDiverged }
 
-// A taught batch is one with its teacher's answer.
-type taught struct {
-	data.Batch
-	signals data.Signals
-}
-
-// ask gets the teacher's answer to a batch, if there is a teacher.
-func ask(ctx context.Context, t teacher.Teacher, card teacher.Card, b data.Batch) (taught, error) {
-	if t == nil {
-		return taught{Batch: b}, nil
-	}
-	s, err := t.Teach(ctx, b)
-	if err == nil {
-		err = teacher.Check(card, b, s)
-	}
-	return taught{b, s}, err
-}
-
 // An engine holds the graph of a student with its terms, for batches of one
 // size and one mode.
 type engine struct {
@@ -59,7 +40,6 @@ type engine struct {
 	weigh   *student.Program // computes only the weights of the rows
 	rows    []Rows
 	means   []*gorgonia.Node
-	cost    *gorgonia.Node
 	totals  []float64 // weight of all rows of the step, for each term
 	sums    map[*student.Param]*tensor.Dense
 	row     []float64
@@ -75,12 +55,10 @@ func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.
 		for i, t := range terms {
 			e.add(b.Scope(t.Name).With(extra), i, t)
 		}
-		cost := e.combine(b)
-		also := e.observed()
 		if !mode.Training {
-			return nil, append(also, cost)
+			return nil, e.observed()
 		}
-		return cost, also
+		return e.combine(b), e.observed()
 	})
 	if err != nil {
 		return nil, err
@@ -95,7 +73,9 @@ func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.
 
 // add builds one term, in a scope of its own.
 func (e *engine) add(b *student.Builder, i int, t Term) {
-	r := t.Loss.Loss(b, e.lesson)
+	l := e.lesson
+	l.b = b
+	r := t.Loss.Loss(b, l)
 	if r.Weight == nil {
 		r.Weight = e.lesson.Weight
 	}
@@ -118,8 +98,7 @@ func (e *engine) combine(b *student.Builder) *gorgonia.Node {
 	for i, t := range e.terms {
 		weights[i] = b.Scope(t.Name).Scalar(t.weight)
 	}
-	e.cost = b.Op(graph.Combine(e.means, weights))
-	return e.cost
+	return b.Op(graph.Combine(e.means, weights))
 }
 
 // observed are the nodes that are looked at besides the cost.

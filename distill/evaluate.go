@@ -16,7 +16,7 @@ import (
 )
 
 // A Case is given values to take a loss of. The leading axis of all of them
-// counts samples.
+// counts samples: logits are (B, C), or (B, T, C) with labels (B, T).
 type Case struct {
 	// Student and Teacher are the values of the student's taps and the
 	// teacher's signals, such as "logits".
@@ -28,8 +28,9 @@ type Case struct {
 }
 
 // Evaluate is the value of a loss on given values, the weighted mean over
-// rows, and its gradient by the student's, in their dtype. Parameters of the
-// loss are new ones.
+// rows, and its gradient by each of the student's taps that it depends on, in
+// their shape and dtype. Parameters of the loss are new ones. It fails on values
+// that do not fit each other or the loss.
 func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) {
 	batch, spec, card, dtype, err := c.inputs()
 	if err != nil {
@@ -81,26 +82,40 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 	rows := 0
 	for _, name := range slices.Sorted(maps.Keys(c.Student)) {
 		v := c.Student[name]
-		if v == nil || v.Dims() < 1 || !plain(v) {
-			return b, spec, card, d, fmt.Errorf("distill: Case.Student %q is no batch of floats", name)
+		if v == nil || v.Dims() < 1 || !plain(v) || rows > 0 && (v.Shape()[0] != rows || v.Dtype() != d) {
+			return b, spec, card, d, fmt.Errorf("distill: Case.Student %q is no batch of floats like the others", name)
 		}
 		rows, d = v.Shape()[0], v.Dtype()
 	}
 	if rows == 0 {
 		return b, spec, card, d, errors.New("distill: Case.Student is empty; want a tap or more")
 	}
-	for name, v := range c.Teacher {
-		if v == nil || v.Dims() < 1 || v.Shape()[0] != rows {
+	for _, name := range slices.Sorted(maps.Keys(c.Teacher)) {
+		v := c.Teacher[name]
+		if v == nil || v.Dims() < 1 || v.Shape()[0] != rows || v.RequiresIterator() {
 			return b, spec, card, d, fmt.Errorf("distill: Case.Teacher %q is no batch of %d samples", name, rows)
 		}
 		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
 	}
 	b = data.Batch{N: rows, ID: make([]data.ID, rows), Label: c.Label, Weight: c.Weight}
+	if c.Label != nil && c.Label.Dims() < 1 {
+		return b, spec, card, d, errors.New("distill: Case.Label is a number; want one for each sample")
+	}
 	if c.Label != nil {
 		spec.Label = data.Field{Shape: c.Label.Shape()[1:], Dtype: c.Label.Dtype()}
 	}
 	if b.Weight == nil {
 		b.Weight = ones(rows, spec.Label)
+	}
+	classes := 0
+	if v := c.Student["logits"]; v != nil {
+		classes = last(v.Shape()[1:])
+	}
+	if err := checkBatch(b, spec, classes); err != nil {
+		return b, spec, card, d, err
+	}
+	if n := b.Weight.Shape()[0]; n != rows {
+		return b, spec, card, d, fmt.Errorf("distill: Case.Weight is of %d samples; want %d", n, rows)
 	}
 	return b, spec, card, d, nil
 }

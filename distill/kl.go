@@ -8,7 +8,7 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// KL is T²·KL(softmax(t/T) ‖ softmax(s/T)), the soft term of Hinton et al.
+// KL is T²·KL(softmax(t/T) ‖ softmax(s/T)) in nats, the soft term of Hinton et al.
 // (2015, 1503.02531): T² keeps its gradient, T(q-p), of one size while T
 // changes. With a teacher's top k logits it is the divergence over these
 // classes and one bucket for all others, a lower bound.
@@ -23,7 +23,7 @@ type KL struct {
 
 // Loss implements [Loss].
 func (k KL) Loss(b *student.Builder, l Lesson) Rows {
-	s, t := l.Tap(b, orLogits(k.Student)), l.Logits(b, orLogits(k.Teacher))
+	s, t := l.Tap(orLogits(k.Student)), l.Logits(orLogits(k.Teacher))
 	temp := b.Scalar(k.at)
 	if t.Dense == nil {
 		return Rows{Value: b.Op(graph.TopKL(s, t.Top, t.ID, t.LSE, temp, t.Temps))}

@@ -12,12 +12,13 @@ import (
 )
 
 // Measure is how the student does on one epoch of a source, in eval mode. The
-// teacher may be nil. Loss and Terms are not measured.
+// teacher may be nil. Loss and Terms are not measured. It fails when the source
+// is not what the student or the teacher was made for.
 func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.Teacher) (Metrics, error) {
 	if m == nil || src == nil {
 		return Metrics{}, errors.New("distill: Measure wants a student and a source; one is nil")
 	}
-	v := &validation{student: m, source: src, teacher: t, extra: student.NewParams(0)}
+	v := &validation{course: course{student: m, source: src, teacher: t}, extra: student.NewParams(0)}
 	if t != nil {
 		var err error
 		if v.card, err = t.Card(); err != nil {
@@ -32,13 +33,10 @@ func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.T
 
 // A validation measures a student on the same data again and again.
 type validation struct {
-	student *student.Model
-	source  data.Source
-	teacher teacher.Teacher
-	card    teacher.Card
-	terms   []Term
-	extra   *student.Params
-	engine  *engine
+	course
+	terms  []Term
+	extra  *student.Params
+	engine *engine
 }
 
 // measure takes weights and temperatures as they are at a step.
@@ -49,7 +47,7 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 		if err != nil {
 			return Metrics{}, err
 		}
-		t, err := ask(ctx, v.teacher, v.card, b)
+		t, err := v.ask(ctx, b)
 		if err == nil {
 			err = v.batch(step, t, &meter, sums, totals)
 		}

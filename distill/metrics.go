@@ -170,12 +170,14 @@ func (m *meter) metrics() Metrics {
 	}
 }
 
-// logProbabilities is the log-softmax of row r of the logits, in dst's memory.
+// logProbabilities is the log-softmax of row r of the logits, (R, C) or
+// (B, T, C), in dst's memory.
 func logProbabilities(dst []float64, logits *tensor.Dense, r int) []float64 {
+	classes := logits.Shape()[logits.Dims()-1]
 	if logits.Dtype() == tensor.Float32 {
-		dst = appendRow(dst[:0], logits.Float32s(), r, logits.Shape()[1])
+		dst = appendRow(dst[:0], logits.Float32s(), r, classes)
 	} else {
-		dst = appendRow(dst[:0], logits.Float64s(), r, logits.Shape()[1])
+		dst = appendRow(dst[:0], logits.Float64s(), r, classes)
 	}
 	top, sum := dst[argmax(dst)], 0.0
 	for _, z := range dst {

@@ -15,6 +15,6 @@ type MSE struct {
 
 // Loss implements [Loss].
 func (m MSE) Loss(b *student.Builder, l Lesson) Rows {
-	s, t := l.Tap(b, orLogits(m.Student)), l.Dense(b, orLogits(m.Teacher))
+	s, t := l.Tap(orLogits(m.Student)), l.Dense(orLogits(m.Teacher))
 	return Rows{Value: b.Op(graph.MSE(s, t))}
 }

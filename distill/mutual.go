@@ -11,24 +11,36 @@ import (
 // are before the step (deep mutual learning, Zhang et al. 2018, 1706.00384).
 // Teachers that are students here are live ones: teacher.Live(teacher.Of(peer)).
 // It yields the steps of all runs, in their order, until the first run ends.
+// Errors are as those of [Run.Steps].
 func Mutual(ctx context.Context, runs ...*Run) iter.Seq2[[]Step, error] {
 	return func(yield func([]Step, error) bool) {
-		if err := mutual(ctx, runs, yield); err != nil {
+		left := false
+		err := mutual(ctx, runs, func(steps []Step) bool {
+			left = !yield(steps, nil)
+			return !left
+		})
+		switch {
+		case err != nil && left:
+			runs[0].log().Error("the runs were left, and did not end well", "error", err)
+		case err != nil:
 			yield(nil, err)
 		}
 	}
 }
 
-func mutual(ctx context.Context, runs []*Run, yield func([]Step, error) bool) (err error) {
-	if len(runs) < 2 {
-		return fmt.Errorf("distill: Mutual has %d runs; want 2 or more", len(runs))
+func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err error) {
+	if err := checkRuns(runs); err != nil {
+		return err
 	}
 	sessions := make([]*session, len(runs))
 	next := make([]func() (group, error, bool), len(runs))
 	for i, r := range runs {
 		s := newSession(r)
 		if _, err := s.open(ctx); err != nil {
-			return err
+			return fmt.Errorf("run %d of Mutual: %w", i, err)
+		}
+		if i > 0 && s.state.Step != sessions[0].state.Step {
+			return fmt.Errorf("distill: run %d of Mutual resumes after step %d and run 0 after step %d; want one step", i, s.state.Step, sessions[0].state.Step)
 		}
 		var stop func()
 		sessions[i] = s
@@ -42,13 +54,43 @@ func mutual(ctx context.Context, runs []*Run, yield func([]Step, error) bool) (e
 		}
 	}()
 	for !anyOver(sessions) {
-		steps, e := lockstep(ctx, sessions, next)
-		if e != nil {
-			sound = ctx.Err() != nil
-			return e
+		groups, err := pull(next)
+		if err != nil {
+			return err
 		}
-		if !yield(steps, nil) {
+		steps, err := lockstep(ctx, sessions, groups)
+		if err != nil {
+			sound = false
+			return err
+		}
+		if !yield(steps) {
 			return nil
+		}
+		for i, s := range sessions {
+			if err := s.checkpoint(steps[i].End); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkRuns refuses runs that would write to the same things.
+func checkRuns(runs []*Run) error {
+	if len(runs) < 2 {
+		return fmt.Errorf("distill: Mutual has %d runs; want 2 or more", len(runs))
+	}
+	for i, r := range runs {
+		if r == nil {
+			return fmt.Errorf("distill: run %d of Mutual is nil; want a Run", i)
+		}
+		for j, other := range runs[:i] {
+			if r.Student != nil && r.Student == other.Student {
+				return fmt.Errorf("distill: runs %d and %d of Mutual have the same Student; want one each", j, i)
+			}
+			if r.Dir != "" && r.Dir == other.Dir {
+				return fmt.Errorf("distill: runs %d and %d of Mutual have the Dir %q; want one each", j, i, r.Dir)
+			}
 		}
 	}
 	return nil
@@ -62,10 +104,10 @@ func anyOver(sessions []*session) bool {
 	return over
 }
 
-// lockstep asks all teachers before any student changes.
-func lockstep(ctx context.Context, sessions []*session, next []func() (group, error, bool)) ([]Step, error) {
-	groups := make([]group, len(sessions))
-	for i := range sessions {
+// pull asks all teachers before any student changes.
+func pull(next []func() (group, error, bool)) ([]group, error) {
+	groups := make([]group, len(next))
+	for i := range next {
 		g, err, ok := next[i]()
 		if err != nil {
 			return nil, err
@@ -75,10 +117,21 @@ func lockstep(ctx context.Context, sessions []*session, next []func() (group, er
 		}
 		groups[i] = g
 	}
+	return groups, nil
+}
+
+// lockstep changes all students before any is measured: they may be measured
+// against each other.
+func lockstep(ctx context.Context, sessions []*session, groups []group) ([]Step, error) {
 	steps := make([]Step, len(sessions))
 	for i, s := range sessions {
 		var err error
-		if steps[i], err = s.learn(ctx, groups[i]); err != nil {
+		if steps[i], err = s.learn(groups[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i, s := range sessions {
+		if err := s.measure(ctx, &steps[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -61,14 +61,14 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		if err != nil {
 			return err
 		}
-		t, err := ask(ctx, s.Teacher, s.card, b)
+		t, err := s.course(s.Valid).ask(ctx, b)
 		if err != nil {
 			return fmt.Errorf("distill: the teacher on Run.Valid: %w", err)
 		}
 		first, c := firstChoices(t.signals, s.card)
 		labels, weights := classes(b), b.Weight.Float32s()
-		if first == nil || labels == nil {
-			return nil
+		if len(first) == 0 || len(labels)/b.Weight.Shape()[0]*b.N != len(first) {
+			return nil // not one choice for each label
 		}
 		choices = c
 		for r, choice := range first {
@@ -128,7 +128,7 @@ func (s *session) tryTerms(ctx context.Context, p *Preflight) error {
 	if err != nil {
 		return err
 	}
-	t, err := ask(ctx, s.Teacher, s.card, b)
+	t, err := s.course(s.Train).ask(ctx, b)
 	if err != nil {
 		return err
 	}

@@ -30,13 +30,15 @@ type Run struct {
 	// Train is what the student learns from.
 	Train data.Source
 	// Valid, if it is not nil, is measured after each epoch, and chooses the
-	// best one. It is no test set: keep that for after the last decision.
+	// best one. The teacher is asked about it too: a teacher.Cache has to hold
+	// it. It is no test set: keep that for after the last decision.
 	Valid data.Source
 	// Optimizer changes the weights: SGD, Adam, AdamW, or one's own.
 	Optimizer Optimizer
 	// Groups are exceptions for some parameters.
 	Groups []Group
-	// Clip bounds the global norm of the gradient; 0 does not.
+	// Clip bounds the Euclidean norm of the gradient, taken over all
+	// parameters; 0 does not.
 	Clip float64
 	// Accumulate is how many batches make one optimizer step, as if they were
 	// one; 0 means 1.
@@ -48,8 +50,8 @@ type Run struct {
 	Budget           time.Duration
 	// Patience ends the run after so many epochs without a better one; 0 never.
 	Patience int
-	// Monitor says what better is; nil is accuracy, without labels agreement
-	// with the teacher.
+	// Monitor says what better is; nil is ByAccuracy, without labels
+	// ByTeacherKL, and with neither ByLoss.
 	Monitor Monitor
 
 	// Seed is that of dropout and of the parameters that losses have.
@@ -69,16 +71,25 @@ type Run struct {
 }
 
 // Steps trains, and yields every optimizer step after it was done. Leaving the
-// loop ends the run and releases what it holds; with a Dir, it can be resumed.
-// An error is yielded once, with a zero step.
+// loop ends the run and releases what it holds: the student keeps the weights
+// that it has, and with a Dir, the run can be resumed. An error is yielded once,
+// with a zero step; one that comes up after the loop was left goes to Log.
 func (r *Run) Steps(ctx context.Context) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
-		s := newSession(r)
-		if _, err := s.open(ctx); err != nil {
-			yield(Step{}, err)
-			return
+		s, left := newSession(r), false
+		_, err := s.open(ctx)
+		if err == nil {
+			err = s.run(ctx, func(step Step) bool {
+				left = !yield(step, nil)
+				return !left
+			})
 		}
-		s.steps(ctx)(yield)
+		switch {
+		case err != nil && left:
+			r.log().Error("the run was left, and did not end well", "run", r.Name, "error", err)
+		case err != nil:
+			yield(Step{}, err)
+		}
 	}
 }
 
@@ -95,15 +106,12 @@ func (r *Run) Fit(ctx context.Context, observers ...Observer) (*Result, error) {
 			return nil, errors.Join(err, finish(observers[:i], s.result(), err))
 		}
 	}
-	for step, e := range s.steps(ctx) {
-		if e != nil {
-			err = e
-			break
-		}
-		if err = watch(observers, step); err != nil {
-			break
-		}
-	}
+	var watched error
+	err = s.run(ctx, func(step Step) bool {
+		watched = watch(observers, step)
+		return watched == nil
+	})
+	err = errors.Join(watched, err)
 	result := s.result()
 	return &result, errors.Join(err, finish(observers, result, err))
 }
@@ -171,15 +179,18 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 				return err
 			}
 		}
-		for i := range max(steps, 1) {
-			if err := checkFactor(fmt.Sprintf("the weight of term %q at step %d", t.Name, i), t.weight(i)); err != nil {
-				return err
-			}
+		if err := checkSchedule(fmt.Sprintf("the weight of term %q", t.Name), t.weight, steps); err != nil {
+			return err
 		}
 	}
+	return checkSchedule("the learning rate", r.Optimizer.LearningRate, steps)
+}
+
+// checkSchedule refuses values that are negative or not finite.
+func checkSchedule(what string, s Schedule, steps int) error {
 	for i := range max(steps, 1) {
-		if err := checkFactor(fmt.Sprintf("the learning rate at step %d", i), r.Optimizer.LearningRate(i)); err != nil {
-			return err
+		if v := s(i); checkFactor("", v) != nil {
+			return checkFactor(fmt.Sprintf("%s at step %d", what, i), v)
 		}
 	}
 	return nil

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -84,7 +86,7 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	}
 	s.began = time.Now()
 	if s.Valid != nil {
-		s.valid = &validation{student: s.Student, source: s.Valid, teacher: s.Teacher, card: s.card, terms: s.Terms, extra: s.extra}
+		s.valid = &validation{course: s.course(s.Valid), terms: s.Terms, extra: s.extra}
 	}
 	plan := Plan{Name: cmp.Or(s.Name, "run"), Dir: s.Dir, Done: s.state.Step, Steps: s.total, StepsPerEpoch: perEpoch, Config: s.config}
 	for _, t := range s.Terms {
@@ -97,26 +99,33 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 
 // describe lists everything that the bytes of the run depend on.
 func (s *session) describe() []Setting {
+	// Schedules come last: they look different when the number of steps is.
 	all := describe("", struct {
-		Terms                                  []Term
-		Optimizer                              Optimizer
-		Groups                                 []Group
-		Clip                                   float64
-		Accumulate, Epochs, MaxSteps, Patience int
-		Monitor                                Monitor
 		Seed                                   uint64
 		Train, Valid                           data.Source
+		Accumulate, Epochs, MaxSteps, Patience int
+		Monitor                                Monitor
+		Clip                                   float64
+		Groups                                 []Group
+		Optimizer                              Optimizer
+		Terms                                  []Term
 	}{
-		s.Terms, s.Optimizer, s.Groups, s.Clip, max(s.Accumulate, 1), s.Epochs, s.MaxSteps, s.Patience,
-		s.Monitor, s.Seed, s.Train, s.Valid,
+		s.Seed, s.Train, s.Valid, max(s.Accumulate, 1), s.Epochs, s.MaxSteps, s.Patience,
+		s.Monitor, s.Clip, s.Groups, s.Optimizer, s.Terms,
 	}, s.total)
 	all = append(all, describe("Train.Spec", s.Train.Spec(), 0)...)
 	if s.Valid != nil {
 		all = append(all, describe("Valid.Spec", s.Valid.Spec(), 0)...)
 	}
-	all = append(all, describe("Teacher.Fingerprint", s.card.Fingerprint, 0)...)
+	if !s.card.Live { // else it is another at every step
+		all = append(all, describe("Teacher.Fingerprint", s.card.Fingerprint, 0)...)
+	}
 	all = append(all, describe("Student.Module", s.Student.Module(), 0)...)
 	return append(all, describe("Student.Fingerprint", s.Student.Fingerprint(), 0)...)
+}
+
+func (s *session) course(src data.Source) course {
+	return course{student: s.Student, source: src, teacher: s.Teacher, card: s.card}
 }
 
 // A guard is a teacher that can tell before the first step that it has no
@@ -174,18 +183,18 @@ func (s *session) load() error {
 	if state.BestMetrics != nil {
 		s.keep()
 		for name, t := range s.best {
-			if err := s.take("best/"+name, t); err != nil {
+			if err := s.recall("best/"+name, t); err != nil {
 				return err
 			}
 		}
 	}
-	return s.restore("param/", s.Student.Params)
+	return s.restore(s.Student.Params)
 }
 
-// restore copies tensors of the checkpoint to the parameters of those names.
-func (s *session) restore(prefix string, params func() iter.Seq[*student.Param]) error {
+// restore copies the checkpoint's parameters.
+func (s *session) restore(params func() iter.Seq[*student.Param]) error {
 	for p := range params() {
-		if err := s.take(prefix+p.Name, p.Value); err != nil {
+		if err := s.recall("param/"+p.Name, p.Value); err != nil {
 			return err
 		}
 		p.Touch()
@@ -193,7 +202,7 @@ func (s *session) restore(prefix string, params func() iter.Seq[*student.Param])
 	return nil
 }
 
-func (s *session) take(name string, dst *tensor.Dense) error {
+func (s *session) recall(name string, dst *tensor.Dense) error {
 	src := s.resumed.Tensors[name]
 	if src == nil || !src.Shape().Eq(dst.Shape()) || src.Dtype() != dst.Dtype() {
 		return fmt.Errorf("distill: the checkpoint has no %s of %v, %v", name, dst.Shape(), dst.Dtype())
@@ -208,18 +217,10 @@ type group struct {
 	end         bool // of the epoch
 }
 
-// steps trains until something ends it.
-func (s *session) steps(ctx context.Context) iter.Seq2[Step, error] {
-	return func(yield func(Step, error) bool) {
-		err := s.run(ctx, func(step Step) bool { return yield(step, nil) })
-		if err != nil {
-			yield(Step{}, err)
-		}
-	}
-}
-
+// run trains until something ends it, or yield says no.
 func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
-	defer func() { err = errors.Join(err, s.close(err == nil || ctx.Err() != nil)) }()
+	sound := true
+	defer func() { err = errors.Join(err, s.close(sound)) }()
 	if s.over() {
 		return nil
 	}
@@ -227,8 +228,9 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 		if err != nil {
 			return err
 		}
-		step, err := s.learn(ctx, g)
+		step, err := s.take(ctx, g)
 		if err != nil {
+			sound = false
 			return err
 		}
 		if !yield(step) {
@@ -237,10 +239,8 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 		if s.over() {
 			return nil
 		}
-		if s.due(g) {
-			if err := s.save(); err != nil {
-				return err
-			}
+		if err := s.checkpoint(g.end); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -273,7 +273,7 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 		give := func(end bool) bool {
 			g := group{epoch: epoch, next: next, end: end}
 			for _, b := range held {
-				t, err := ask(ctx, s.Teacher, s.card, b)
+				t, err := s.course(s.Train).ask(ctx, b)
 				if err != nil {
 					yield(g, err)
 					return false
@@ -302,8 +302,18 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 	}
 }
 
-// learn takes one optimizer step, and measures the student where an epoch ends.
-func (s *session) learn(ctx context.Context, g group) (Step, error) {
+// take takes a step, and measures the student where an epoch ends. After an
+// error, the state is neither that before the step nor that after it.
+func (s *session) take(ctx context.Context, g group) (Step, error) {
+	step, err := s.learn(g)
+	if err == nil {
+		err = s.measure(ctx, &step)
+	}
+	return step, err
+}
+
+// learn takes one optimizer step.
+func (s *session) learn(g group) (Step, error) {
 	if s.train == nil {
 		if err := s.build(g.batches[0]); err != nil {
 			return Step{}, err
@@ -322,15 +332,11 @@ func (s *session) learn(ctx context.Context, g group) (Step, error) {
 	if g.end {
 		s.state.Epoch, s.state.Batch = g.epoch+1, 0
 	}
-	step := Step{
+	return Step{
 		N: at + 1, Epoch: g.epoch, End: g.end, Rows: out.rows, Loss: out.loss, Terms: out.terms,
 		Accuracy: out.right / out.labelled, Rate: s.Optimizer.LearningRate(at), GradNorm: norm,
 		state: s.snapshot,
-	}
-	if g.end && s.Valid != nil {
-		step.Valid, step.Best, err = s.measure(ctx, g.epoch)
-	}
-	return step, err
+	}, nil
 }
 
 // build compiles the student and its terms for batches like the first.
@@ -345,10 +351,15 @@ func (s *session) build(b taught) error {
 	if err := s.tune(); err != nil {
 		return err
 	}
-	if s.resumed.Tensors == nil {
+	if s.resumed.Tensors != nil {
+		if err := s.restore(s.extra.All); err != nil {
+			return err
+		}
+	}
+	if s.Dir == "" {
 		return nil
 	}
-	return s.restore("param/", s.extra.All)
+	return os.MkdirAll(s.Dir, 0o755)
 }
 
 // tune finds out how each parameter is treated, and makes room for what the
@@ -369,13 +380,16 @@ func (s *session) tune() error {
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(treatments, func(t treatment) bool { return !t.freeze }) {
+		return errors.New("distill: Run.Groups freeze every parameter; want one or more to train")
+	}
 	s.tuned = map[*student.Param]*tuning{}
 	for i, p := range params {
 		t := &tuning{treatment: treatments[i]}
 		for _, name := range s.Optimizer.Slots() {
 			slot := tensor.New(tensor.Of(p.Value.Dtype()), tensor.WithShape(p.Value.Shape()...))
 			if s.resumed.Tensors != nil {
-				if err := s.take("slot/"+name+"/"+p.Name, slot); err != nil {
+				if err := s.recall("slot/"+name+"/"+p.Name, slot); err != nil {
 					return err
 				}
 			}
@@ -426,19 +440,25 @@ func (s *session) trained(n int) (params []*student.Param, grads []*tensor.Dense
 
 func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// measure validates the student, and remembers the epoch if it is the best.
-func (s *session) measure(ctx context.Context, epoch int) (*Metrics, bool, error) {
-	m, err := s.valid.measure(ctx, s.state.Step)
-	if err != nil {
-		return nil, false, err
+// measure validates the student after the last step of an epoch, and remembers
+// the epoch if it is the best.
+func (s *session) measure(ctx context.Context, step *Step) error {
+	if !step.End || s.Valid == nil {
+		return nil
 	}
+	m, err := s.valid.measure(ctx, step.N-1)
+	if err != nil {
+		return fmt.Errorf("distill: Run.Valid: %w", err)
+	}
+	step.Valid = &m
 	if s.state.BestMetrics != nil && !s.Monitor.better(m, *s.state.BestMetrics) {
 		s.state.Stale++
-		return &m, false, nil
+		return nil
 	}
-	s.state.Best, s.state.BestEpoch, s.state.BestMetrics, s.state.Stale = s.Monitor.score(m), epoch, &m, 0
+	step.Best = true
+	s.state.Best, s.state.BestEpoch, s.state.BestMetrics, s.state.Stale = s.Monitor.score(m), step.Epoch, &m, 0
 	s.keep()
-	return &m, true, nil
+	return nil
 }
 
 // keep copies the student's weights as the best so far.
@@ -469,21 +489,25 @@ func (s *session) over() bool {
 	return true
 }
 
-// due says whether a checkpoint is, after a group.
-func (s *session) due(g group) bool {
-	return s.Dir != "" && (g.end || s.Every > 0 && s.state.Step%s.Every == 0)
+// checkpoint saves the state, if it is time to: at the end of an epoch, or
+// after Every steps.
+func (s *session) checkpoint(end bool) error {
+	due := end
+	if s.Every > 0 {
+		due = s.state.Step%s.Every == 0
+	}
+	if s.Dir == "" || !due {
+		return nil
+	}
+	return s.save()
 }
 
 func (s *session) save() error {
-	state, err := s.snapshot()
-	if err != nil {
-		return err
-	}
-	return saveState(filepath.Join(s.Dir, CheckpointFile), state)
+	return saveState(filepath.Join(s.Dir, CheckpointFile), s.snapshot())
 }
 
 // snapshot is the state with the tensors that are in use: it is not a copy.
-func (s *session) snapshot() (State, error) {
+func (s *session) snapshot() State {
 	state := s.state
 	state.Config = s.config
 	state.Tensors = map[string]*tensor.Dense{}
@@ -501,7 +525,7 @@ func (s *session) snapshot() (State, error) {
 	for name, t := range s.best {
 		state.Tensors["best/"+name] = t
 	}
-	return state, nil
+	return state
 }
 
 // close leaves a checkpoint, if the last step is sound, gives the student its

@@ -1,5 +1,7 @@
 package distill
 
+import "errors"
+
 // A Step is what one optimizer step did.
 type Step struct {
 	// N counts optimizer steps, this one included: the first is 1.
@@ -27,12 +29,17 @@ type Step struct {
 	// Best says that Valid is the best so far.
 	Best bool
 
-	state func() (State, error)
+	state func() State
 }
 
-// State is everything that is needed to go on after this step. It is only
-// valid until the next step is taken.
-func (s Step) State() (State, error) { return s.state() }
+// State is everything that is needed to go on after this step. It is valid
+// until the next step is taken. Only a step of a run has one.
+func (s Step) State() (State, error) {
+	if s.state == nil {
+		return State{}, errors.New("distill: the step is not one of a run that is under way")
+	}
+	return s.state(), nil
+}
 
 // A TermValue is the value of one term of the loss.
 type TermValue struct {

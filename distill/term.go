@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -19,7 +20,8 @@ type Term struct {
 	Name string
 	// Weight at a step is 0 or more; nil means 1.
 	Weight Schedule
-	Loss   Loss
+	// Loss is the method.
+	Loss Loss
 }
 
 func (t Term) weight(step int) float64 {
@@ -31,8 +33,11 @@ func (t Term) weight(step int) float64 {
 
 // A Loss says how far the student is from what it should be, row by row. It is
 // plain data and belongs to no run. Parameters of its own, which it asks the
-// builder for, are trained with the student's.
+// builder for, are trained with the student's. [Evaluate] tries a loss on given
+// values.
 type Loss interface {
+	// Loss adds the loss to a graph, when that is built and not at each step:
+	// what depends on the step is a Builder.Scalar.
 	Loss(b *student.Builder, l Lesson) Rows
 }
 
@@ -40,6 +45,7 @@ type Loss interface {
 // depends on the others. A run refuses to split its batches.
 type Joint interface {
 	Loss
+	// Couples does nothing: it marks the loss.
 	Couples()
 }
 
@@ -53,15 +59,17 @@ type Rows struct{ Value, Weight *gorgonia.Node }
 // labels or weights are (B, T); then R is B·T, and taps and signals (B, T, ...)
 // are given as (R, ...).
 type Lesson struct {
-	// In are the inputs, Student the taps of the student, and Teacher the
-	// signals of the teacher, which are constants.
-	In, Student, Teacher student.Taps
+	// Student are the taps of the student, and Teacher the signals of the
+	// teacher, which are constants. An input is here if the student's module
+	// returns it as a tap.
+	Student, Teacher student.Taps
 	// Label is (R) of tensor.Int, -1 for none; (R, C) of floats; or nil.
 	Label *gorgonia.Node
 	// Weight is (R), 0 for padding and masked rows.
 	Weight *gorgonia.Node
 
 	temps []float64
+	b     *student.Builder // of the term
 }
 
 // Logits are a teacher's logits: Dense (R, C), or the k largest in Top (R, k)
@@ -72,33 +80,35 @@ type Logits struct {
 	Temps               []float64
 }
 
-// Logits are those of the teacher's signal of that name.
-func (l Lesson) Logits(b *student.Builder, name string) Logits {
+// Logits are the teacher's under that name, whole rows or the k largest. The
+// build ends with an error if it has neither.
+func (l Lesson) Logits(name string) Logits {
 	if n := l.Teacher[name]; n != nil {
 		return Logits{Dense: n}
 	}
 	top := Logits{Top: l.Teacher[name+".top"], ID: l.Teacher[name+".id"], LSE: l.Teacher[name+".lse"], Temps: l.temps}
 	if top.Top == nil || top.ID == nil || top.LSE == nil {
-		b.Check(missing("signal of the teacher", name, l.Teacher))
+		l.b.Check(missing("signal of the teacher", name, l.Teacher))
 	}
 	return top
 }
 
-// Dense is the teacher's signal of that name, for losses that cannot do with
-// less than all of it.
-func (l Lesson) Dense(b *student.Builder, name string) *gorgonia.Node {
-	logits := l.Logits(b, name)
+// Dense is the teacher's signal of that name, (R, ...), for losses that cannot
+// do with less than all of it: the build ends with an error if there is less.
+func (l Lesson) Dense(name string) *gorgonia.Node {
+	logits := l.Logits(name)
 	if logits.Dense == nil {
-		b.Check(fmt.Errorf("the teacher has only the %d largest of %q; this loss wants all of them", logits.Top.Shape()[1], name))
+		l.b.Check(fmt.Errorf("the teacher has only the %d largest of %q; this loss wants all of them", logits.Top.Shape()[1], name))
 	}
 	return logits.Dense
 }
 
-// Tap is the student's tap of that name.
-func (l Lesson) Tap(b *student.Builder, name string) *gorgonia.Node {
+// Tap is the student's tap of that name, (R, ...). The build ends with an error
+// if there is none.
+func (l Lesson) Tap(name string) *gorgonia.Node {
 	n := l.Student[name]
 	if n == nil {
-		b.Check(missing("tap of the student", name, l.Student))
+		l.b.Check(missing("tap of the student", name, l.Student))
 	}
 	return n
 }
@@ -109,13 +119,17 @@ func missing(what, name string, have student.Taps) error {
 
 // Hinton is distillation as in Hinton et al. (2015, 1503.02531): a hard term,
 // cross-entropy with the labels at T = 1, of weight 1-w, and a soft term,
-// T²·KL(teacher ‖ student) at temperature T, of weight w in [0, 1].
+// T²·KL(teacher ‖ student) at temperature T, of weight w. A run refuses T that
+// is not above 0, and w outside [0, 1].
 func Hinton(T, w float64) []Term {
 	return []Term{
-		{Name: "hard", Weight: Constant(1 - w), Loss: CrossEntropy{}},
+		{Name: "hard", Weight: Constant(rest(w)), Loss: CrossEntropy{}},
 		{Name: "soft", Weight: Constant(w), Loss: KL{T: Constant(T)}},
 	}
 }
+
+// rest is 1-w, without what rounding adds to it in print.
+func rest(w float64) float64 { return math.Round((1-w)*1e12) / 1e12 }
 
 // checkTerms refuses terms that cannot be run.
 func checkTerms(terms []Term, accumulate int) error {
@@ -153,6 +167,6 @@ func orLogits(name string) string {
 }
 
 // labelled is the weight of the rows that have a label.
-func (l Lesson) labelled(b *student.Builder) *gorgonia.Node {
-	return b.Op(graph.Labelled(l.Weight, l.Label))
+func (l Lesson) labelled() *gorgonia.Node {
+	return l.b.Op(graph.Labelled(l.Weight, l.Label))
 }

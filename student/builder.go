@@ -126,7 +126,11 @@ func (b *Builder) Check(err error) {
 
 // Layer applies a layer in a scope of its own.
 func (b *Builder) Layer(name string, l Layer, x *gorgonia.Node) *gorgonia.Node {
-	return l.Apply(b.Scope(name), x)
+	b = b.Scope(name)
+	if l == nil || x == nil {
+		b.fail(errors.New("the layer or its input is nil; want both"))
+	}
+	return l.Apply(b, x)
 }
 
 // Param is the parameter of that name in this scope, with the given shape. At
@@ -252,6 +256,8 @@ func (b *Builder) checkTaps(taps Taps) {
 		switch n := taps[name]; {
 		case n == nil:
 			b.fail(fmt.Errorf("tap %q is nil", name))
+		case n.Dtype() != tensor.Float32 && n.Dtype() != tensor.Float64 && n.Dtype() != tensor.Int:
+			b.fail(fmt.Errorf("tap %q is of %v; want float32, float64 or int", name, n.Dtype()))
 		case n.Graph() != b.g:
 			b.fail(fmt.Errorf("tap %q belongs to another graph", name))
 		case n.Dims() == 0 || n.Shape()[0] != b.rows:

@@ -42,20 +42,15 @@ func Uniform(bound float64) Init {
 	}
 }
 
-// fans are those of PyTorch's shapes: (out, in, kernel...), or a vector's length.
+// fans are those of PyTorch's shapes, (out, in, kernel...), or for a vector
+// its length.
 func fans(shape []int) (in, out int) {
-	in, out = 1, 1
-	if len(shape) > 0 {
-		in, out = shape[0], shape[0]
+	if len(shape) == 1 {
+		return shape[0], shape[0]
 	}
-	if len(shape) > 1 {
-		in = 1
-	}
-	for i, d := range shape[min(1, len(shape)):] {
-		in *= d
-		if i > 0 {
-			out *= d
-		}
+	in, out = shape[1], shape[0]
+	for _, d := range shape[2:] {
+		in, out = in*d, out*d
 	}
 	return in, out
 }

@@ -57,7 +57,8 @@ type evaluator struct {
 
 // New builds the module for inputs as described by the spec, and initialises
 // its parameters from the seed and their names. It computes in the dtype of
-// its inputs: a set of float64 makes a model of float64.
+// its inputs: a set of float64 makes a model of float64. It fails on a spec
+// without inputs, and with the first mistake that Forward makes.
 func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 	if m == nil {
 		return nil, errors.New("student: the module is nil")
@@ -82,10 +83,13 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 	return model, nil
 }
 
+// dtypeOf is what a model of such inputs computes in, and refuses bad ones.
 func dtypeOf(in data.Spec) (tensor.Dtype, error) {
 	d := tensor.Dtype{}
 	for _, name := range sorted(in.In) {
 		switch f := in.In[name]; {
+		case slices.ContainsFunc(f.Shape, func(n int) bool { return n < 1 }):
+			return d, fmt.Errorf("student: input %q has shape %v; want 1 or more in each place", name, f.Shape)
 		case f.Dtype == tensor.Int:
 		case f.Dtype != tensor.Float32 && f.Dtype != tensor.Float64:
 			return d, fmt.Errorf("student: input %q is of %v; want float32, float64 or int", name, f.Dtype)
@@ -158,8 +162,10 @@ func (m *Model) Fingerprint() [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Predict computes taps of a batch in eval mode, "logits" if none is named:
-// the N valid rows of each. It does not change the model.
+// Predict computes taps of a batch in eval mode, "logits" if none is named: the
+// rows of its N samples, (N, ...). It does not change the model. It fails on a
+// tap that the model does not have, and on a batch of another shape or dtype
+// than its Spec.
 func (m *Model) Predict(batch data.Batch, taps ...string) (data.Signals, error) {
 	if len(taps) == 0 {
 		taps = []string{"logits"}

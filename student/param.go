@@ -58,10 +58,16 @@ func (ps *Params) meet(name string, d tensor.Dtype, shape []int, init Init) (*Pa
 		}
 		return p, nil
 	}
+	if len(shape) == 0 {
+		return nil, fmt.Errorf("parameter %s has no axes; want one or more, as in (1)", name)
+	}
 	for _, n := range shape {
 		if n < 1 {
 			return nil, fmt.Errorf("parameter %s has shape %v; want 1 or more in each place", name, shape)
 		}
+	}
+	if init == nil {
+		return nil, fmt.Errorf("parameter %s has no Init; want one, such as Zeros", name)
 	}
 	p := &Param{Name: name, Value: tensor.New(tensor.Of(d), tensor.WithShape(shape...))}
 	fill(p.Value, init, rand.New(rand.NewPCG(ps.seed, graph.HashString(name))))

@@ -61,7 +61,10 @@ func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps
 		p.machine, err = graph.NewMachine(append(p.differentiate(cost), also...)...)
 		b.Check(err)
 	})
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Compile builds a graph of the model, as [Compile] does; f is given its taps
@@ -81,7 +84,7 @@ func (p *Program) differentiate(cost *gorgonia.Node) []*gorgonia.Node {
 	if cost == nil {
 		return nil
 	}
-	reached := graph.Reaches(cost)
+	reached := graph.Differentiable(cost)
 	var wrt []*gorgonia.Node
 	for _, ps := range p.b.met {
 		n := p.b.nodes[ps]
@@ -192,6 +195,6 @@ func (p *Program) Grads() iter.Seq2[*Param, *tensor.Dense] {
 	}
 }
 
-// Unused are the parameters that are not frozen and do not reach the cost: no
-// training will change them.
+// Unused are the parameters that are not frozen and that the cost has no
+// gradient by: no training will change them.
 func (p *Program) Unused() []*Param { return p.unused }

@@ -119,8 +119,9 @@ func (m *Model) lower() (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	shapes := map[string][]int{}
 	for p, n := range program.b.nodes {
-		l.param[n] = p.Name
+		l.param[n], shapes[p.Name] = p.Name, p.Value.Shape()
 	}
 	l.inputs(program.in, m.spec)
 	for n := range program.machine.Nodes {
@@ -128,14 +129,11 @@ func (m *Model) lower() (*plan.Plan, error) {
 			return nil, err
 		}
 	}
-	for _, name := range sorted(l.taps) {
-		v, ok := l.value[l.taps[name]]
-		if !ok {
-			return nil, fmt.Errorf("tap %q is no value of the forward pass", name)
-		}
-		l.plan.Outputs = append(l.plan.Outputs, plan.Output{Name: name, Value: v})
+	if err := l.outputs(); err != nil {
+		return nil, err
 	}
-	return &l.plan, nil
+	// An op may read a parameter where a plan has to have a value.
+	return &l.plan, l.plan.Validate(shapes)
 }
 
 // A lowering numbers the values of a plan.
@@ -151,6 +149,17 @@ func (l *lowering) inputs(in Taps, spec data.Spec) {
 		l.value[in[name]] = i
 		l.plan.Inputs = append(l.plan.Inputs, plan.Value{Name: name, Shape: spec.In[name].Shape})
 	}
+}
+
+func (l *lowering) outputs() error {
+	for _, name := range sorted(l.taps) {
+		v, ok := l.value[l.taps[name]]
+		if !ok {
+			return fmt.Errorf("tap %q is no value of the forward pass", name)
+		}
+		l.plan.Outputs = append(l.plan.Outputs, plan.Output{Name: name, Value: v})
+	}
+	return nil
 }
 
 func (l *lowering) step(n *gorgonia.Node) error {

@@ -3,6 +3,7 @@ package teacher
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,12 +15,15 @@ import (
 // Of is a student as a teacher, always in eval mode: it answers with taps of
 // the model, "logits" if none is named. It reads the model's weights as they
 // are when it is asked; a model that is still learning is a [Live] teacher.
+// Its fingerprint is that of the taps and of what [student.Model.Save] writes.
 func Of(m *student.Model, taps ...string) Teacher {
 	if len(taps) == 0 {
 		taps = []string{Logits}
 	}
-	return of{m, taps}
+	return of{m, slices.Compact(slices.Sorted(slices.Values(taps)))}
 }
+
+var errNoModel = errors.New("teacher: the model is nil")
 
 type of struct {
 	model *student.Model
@@ -28,7 +32,7 @@ type of struct {
 
 func (t of) Card() (Card, error) {
 	if t.model == nil {
-		return Card{}, fmt.Errorf("teacher: the model is nil")
+		return Card{}, errNoModel
 	}
 	card := Card{Signals: map[string]data.Field{}, Classes: t.model.Spec().Classes}
 	all := t.model.Taps()
@@ -39,12 +43,21 @@ func (t of) Card() (Card, error) {
 		}
 		card.Signals[name] = f
 	}
-	print := t.model.Fingerprint()
-	card.Fingerprint = sha256.Sum256(fmt.Appendf(print[:], "%q", t.taps))
+	// The fingerprint of the model is that of its weights alone; a file has
+	// the forward pass too.
+	h := sha256.New()
+	if err := t.model.Save(h); err != nil {
+		return Card{}, fmt.Errorf("teacher: %w", err)
+	}
+	fmt.Fprintf(h, "%q", t.taps)
+	card.Fingerprint = [32]byte(h.Sum(nil))
 	return card, nil
 }
 
 func (t of) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	if t.model == nil {
+		return nil, errNoModel
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

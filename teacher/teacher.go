@@ -19,7 +19,7 @@ import (
 )
 
 // Logits is the name of the signal that every classifier has: raw,
-// unnormalised scores of shape (N, C).
+// unnormalised scores of shape (N, C), or (N, T, C) for tokens.
 const Logits = "logits"
 
 // A Card says what a teacher answers, before it is asked.
@@ -39,9 +39,11 @@ type Card struct {
 	Live bool
 }
 
-// A Teacher answers batches. It sees the N valid rows only: the leading axis
-// of each signal is b.N. What it answers is the caller's to keep.
+// A Teacher answers batches.
 type Teacher interface {
+	// Card says what will be answered. Only that of a live teacher changes.
 	Card() (Card, error)
+	// Teach answers the samples of a batch and not its padding: the leading
+	// axis of each signal is b.N. The answer is the caller's to keep.
 	Teach(ctx context.Context, b data.Batch) (data.Signals, error)
 }

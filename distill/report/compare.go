@@ -3,7 +3,9 @@ package report
 import (
 	"errors"
 	"io"
+	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/godistill/godistill/distill"
@@ -15,63 +17,207 @@ type Arm struct {
 	Name string
 	// Runs are the steps of each, as [Read] returns them.
 	Runs [][]distill.Step
-	// Level is the accuracy from 0 to 1 of an arm without Runs, such as the
-	// teacher, and drawn as a level line; 0 means none.
+	// Level is the validation accuracy from 0 to 1 of an arm without Runs,
+	// such as the teacher, and drawn as a level line; 0 means none.
 	Level float64
 }
 
-// Compare writes a picture of the validation accuracy of the arms over the
-// epochs: the mean over the runs as a line, from the lowest to the highest as
-// a band. An epoch counts where every run of the arm has it, as a mean over
-// some would be one over other seeds.
+// Compare writes a picture of the arms over the epochs, counted from 1: the
+// validation accuracy, the terms of the loss in training and validation, the
+// negative log-likelihood of the validation labels, and the learning rate. A
+// line is the mean over the runs, and a band goes from the lowest to the
+// highest. What was measured at each step counts by its rows.
+//
+// An epoch is drawn where every run of the arm has it, as a mean over some
+// would be one over other seeds. Where the first epochs take up most of the
+// axis of the accuracy, they run off its lower end. Six arms have colours of
+// their own.
 func Compare(w io.Writer, format Format, title string, arms ...Arm) error {
-	p := panel{x: "epoch", y: "share of rows (%)", title: "Validation accuracy"}
-	last := 1.0
-	for i, arm := range arms {
-		s := arm.series()
-		s.name, s.color, s.width = arm.Name, palette[i%len(palette)], thick
-		p.add(s)
-		for _, x := range s.x {
-			last = max(last, x)
-		}
+	panels := [4]panel{accuracyOf(arms), termsOf(arms), likelihoodOf(arms), rateOf(arms)}
+	empty, span := true, spanOf(arms)
+	for i := range panels {
+		panels[i].x, panels[i].span = "epoch", span
+		empty = empty && len(panels[i].series) == 0
 	}
-	for i, arm := range arms {
-		if len(arm.Runs) == 0 && arm.Level > 0 {
-			p.add(series{
-				name: arm.Name, color: palette[i%len(palette)], width: thick, dashed: true,
-				x: []float64{1, last}, y: []float64{100 * arm.Level, 100 * arm.Level},
-			})
-		}
+	if empty {
+		return errors.New("report: Compare has no arm with a number to draw; want one or more")
 	}
-	if len(p.series) == 0 {
-		return errors.New("report: Compare has no arm with a validation accuracy; want one or more")
+	subtitle := ""
+	if slices.ContainsFunc(arms, func(a Arm) bool { return len(a.Runs) > 1 }) {
+		subtitle = "line: mean over seeds · band: lowest to highest"
 	}
-	return render(w, format, 200, func(c draw.Canvas) {
-		p.draw(heading(c, title, "line: mean over seeds · band: lowest to highest"))
-	})
+	return figure(w, format, title, subtitle, panels)
 }
 
-func (a Arm) series() series {
-	byEpoch := make(map[int][]float64)
+func accuracyOf(arms []Arm) panel {
+	p := panel{title: "Validation accuracy", y: "share of rows (%)", cut: true}
+	p.arms(arms, inValidation(func(m *distill.Metrics) float64 { return 100 * m.Accuracy }))
+	span := spanOf(arms)
+	for i, arm := range arms {
+		if len(arm.Runs) == 0 && arm.Level > 0 {
+			level := 100 * arm.Level
+			p.add(series{name: arm.Name, color: paint(i), width: thick, dashed: true, x: span, y: []float64{level, level}})
+		}
+	}
+	return p
+}
+
+// glyphs tell the terms of a loss apart.
+var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}, draw.RingGlyph{}, draw.CrossGlyph{}}
+
+// termsOf has the arms by colour, the terms by dots, and training and
+// validation by dashes, with a key to each.
+func termsOf(arms []Arm) panel {
+	p := panel{title: "Loss per term", y: "loss (nats)", log: true}
+	marks := marksOf(arms)
+	var key []series
+	for i, arm := range arms {
+		before := len(p.series)
+		for _, s := range marks {
+			term := s.name
+			s.name, s.color, s.width = "", paint(i), thick
+			p.arm(s, arm, inTraining(func(s distill.Step) float64 { return ofTerm(s.Terms, term).Value }))
+			s.dashed = true
+			p.arm(s, arm, inValidation(func(m *distill.Metrics) float64 { return ofTerm(m.Terms, term).Value }))
+		}
+		if len(p.series) > before {
+			key = append(key, series{name: arm.Name, color: paint(i), width: thick})
+		}
+	}
+	if len(key) == 0 {
+		return p
+	}
+	if len(marks) > 1 {
+		key = append(key, marks...)
+	}
+	p.series = append(p.series, append(key,
+		series{name: "training", color: grey, width: thick},
+		series{name: "validation", color: grey, width: thick, dashed: true})...)
+	return p
+}
+
+// marksOf has the name and the dots of each term; a term alone needs no dots.
+func marksOf(arms []Arm) []series {
+	var runs [][]distill.Step
+	for _, arm := range arms {
+		runs = append(runs, arm.Runs...)
+	}
+	terms := termNames(runs...)
+	var marks []series
+	for i, term := range terms {
+		s := series{name: term, color: grey}
+		if len(terms) > 1 {
+			s.glyph, s.dots, s.phase = glyphs[i%len(glyphs)], 8, (float64(i)+0.5)/float64(len(terms))
+		}
+		marks = append(marks, s)
+	}
+	return marks
+}
+
+func likelihoodOf(arms []Arm) panel {
+	p := panel{title: "Validation negative log-likelihood", y: "NLL of the label (nats)", log: true}
+	p.arms(arms, inValidation(func(m *distill.Metrics) float64 { return m.NLL }))
+	return p
+}
+
+func rateOf(arms []Arm) panel {
+	p := panel{title: "Learning rate", y: "rate"}
+	p.arms(arms, inTraining(func(s distill.Step) float64 { return s.Rate }))
+	return p
+}
+
+func (p *panel) arms(arms []Arm, get func([]distill.Step) float64) {
+	for i, arm := range arms {
+		p.arm(series{name: arm.Name, color: paint(i), width: thick}, arm, get)
+	}
+}
+
+// arm adds the curve of what get finds in the steps of each epoch.
+func (p *panel) arm(s series, a Arm, get func(epoch []distill.Step) float64) {
+	values := make(map[int][]float64)
 	for _, run := range a.Runs {
-		for _, step := range run {
-			if step.Valid != nil {
-				byEpoch[step.Epoch] = append(byEpoch[step.Epoch], 100*step.Valid.Accuracy)
+		for epoch := range epochs(run) {
+			n := epoch[0].Epoch
+			values[n] = append(values[n], get(epoch))
+		}
+	}
+	for _, epoch := range slices.Sorted(maps.Keys(values)) {
+		v := values[epoch]
+		if len(v) != len(a.Runs) {
+			continue
+		}
+		s.x, s.y = append(s.x, float64(epoch)+1), append(s.y, mean(v))
+		if len(v) > 1 {
+			s.low, s.high = append(s.low, slices.Min(v)), append(s.high, slices.Max(v))
+		}
+	}
+	p.add(s)
+}
+
+// epochs yields the steps of a run epoch by epoch.
+func epochs(run []distill.Step) iter.Seq[[]distill.Step] {
+	return func(yield func([]distill.Step) bool) {
+		for len(run) > 0 {
+			n := slices.IndexFunc(run, func(s distill.Step) bool { return s.Epoch != run[0].Epoch })
+			if n < 0 {
+				n = len(run)
+			}
+			if !yield(run[:n]) {
+				return
+			}
+			run = run[n:]
+		}
+	}
+}
+
+// inTraining is the mean of a value over the rows of an epoch, passing over
+// the steps that have none.
+func inTraining(get func(distill.Step) float64) func([]distill.Step) float64 {
+	return func(epoch []distill.Step) float64 {
+		sum, rows := 0.0, 0.0
+		for _, s := range epoch {
+			if v := get(s); finite(v) {
+				n := float64(max(1, s.Rows))
+				sum, rows = sum+n*v, rows+n
+			}
+		}
+		return sum / rows
+	}
+}
+
+// inValidation is what was measured in an epoch.
+func inValidation(get func(*distill.Metrics) float64) func([]distill.Step) float64 {
+	return func(epoch []distill.Step) float64 {
+		for _, s := range slices.Backward(epoch) {
+			if s.Valid != nil {
+				return get(s.Valid)
+			}
+		}
+		return math.NaN()
+	}
+}
+
+// mean is NaN where one of the values cannot be drawn.
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		if !finite(v) {
+			return math.NaN()
+		}
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// spanOf has room for all epochs: one that is alone has a width too.
+func spanOf(arms []Arm) []float64 {
+	last := 0
+	for _, arm := range arms {
+		for _, run := range arm.Runs {
+			for _, s := range run {
+				last = max(last, s.Epoch)
 			}
 		}
 	}
-	var s series
-	for _, epoch := range slices.Sorted(maps.Keys(byEpoch)) {
-		runs := byEpoch[epoch]
-		if len(runs) != len(a.Runs) {
-			continue
-		}
-		mean := 0.0
-		for _, accuracy := range runs {
-			mean += accuracy / float64(len(runs))
-		}
-		s.x, s.y = append(s.x, float64(epoch+1)), append(s.y, mean)
-		s.low, s.high = append(s.low, slices.Min(runs)), append(s.high, slices.Max(runs))
-	}
-	return s
+	return []float64{0.5, float64(last) + 1.5}
 }

@@ -81,12 +81,14 @@ func cell(v float64) string {
 }
 
 // termNames are the names of all terms, in the order in which they come up.
-func termNames(steps []distill.Step) []string {
+func termNames(runs ...[]distill.Step) []string {
 	var names []string
-	for _, s := range steps {
-		for _, t := range s.Terms {
-			if !slices.Contains(names, t.Name) {
-				names = append(names, t.Name)
+	for _, steps := range runs {
+		for _, s := range steps {
+			for _, t := range s.Terms {
+				if !slices.Contains(names, t.Name) {
+					names = append(names, t.Name)
+				}
 			}
 		}
 	}

@@ -32,19 +32,15 @@ func Draw(w io.Writer, format Format, title string, steps []distill.Step) error 
 	if n := window(len(steps)); n > 1 {
 		subtitle = fmt.Sprintf("thin: each step · thick: mean over %d steps · dots: validation", n)
 	}
-	return render(w, format, 150, func(c draw.Canvas) {
-		c = heading(c, title, subtitle)
-		tiles := draw.Tiles{Cols: 2, Rows: 2, PadX: 20, PadY: 14}
-		lossPanel(steps).draw(tiles.At(c, 0, 0))
-		accuracyPanel(steps).draw(tiles.At(c, 1, 0))
-		ratePanel(steps).draw(tiles.At(c, 0, 1))
-		gradientPanel(steps).draw(tiles.At(c, 1, 1))
+	return figure(w, format, title, subtitle, [4]panel{
+		lossPanel(steps), accuracyPanel(steps), ratePanel(steps), gradientPanel(steps),
 	})
 }
 
-// render draws on a canvas of 1500 x 1000 pixels of the given density.
-func render(w io.Writer, format Format, dpi int, paint func(draw.Canvas)) error {
-	width, height := 1500*vg.Inch/vg.Length(dpi), 1000*vg.Inch/vg.Length(dpi)
+// figure draws four panels on a canvas of 1500 x 1000 pixels.
+func figure(w io.Writer, format Format, title, subtitle string, panels [4]panel) error {
+	const dpi = 150
+	const width, height = 1500 * vg.Inch / dpi, 1000 * vg.Inch / dpi
 	var canvas vg.CanvasWriterTo
 	switch format {
 	case PNG:
@@ -56,7 +52,15 @@ func render(w io.Writer, format Format, dpi int, paint func(draw.Canvas)) error 
 	}
 	c := draw.NewCanvas(canvas, width, height)
 	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Min.X, Y: c.Max.Y}, c.Max, {X: c.Max.X, Y: c.Min.Y}})
-	paint(draw.Crop(c, margin, -margin, margin, -margin))
+	c = heading(draw.Crop(c, margin, -margin, margin, -margin), title, subtitle)
+	tiles := draw.Tiles{Cols: 2, Rows: 2, PadX: 20, PadY: 14}
+	for i, p := range panels {
+		p.draw(tiles.At(c, i%2, i/2))
+	}
+	return write(w, format, canvas)
+}
+
+func write(w io.Writer, format Format, canvas io.WriterTo) error {
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -89,7 +93,7 @@ func lossPanel(steps []distill.Step) panel {
 		p.valid(series{color: grey}, steps, func(m *distill.Metrics) float64 { return m.Loss })
 	}
 	for i, name := range names {
-		s := series{name: name, color: palette[i%len(palette)], dashed: i >= len(palette)}
+		s := series{name: name, color: paint(i), dashed: i >= len(palette)}
 		p.train(s, steps, func(s distill.Step) float64 { return ofTerm(s.Terms, name).Value })
 		s.name = ""
 		p.valid(s, steps, func(m *distill.Metrics) float64 { return ofTerm(m.Terms, name).Value })
@@ -136,7 +140,7 @@ func (p *panel) valid(s series, steps []distill.Step, get func(*distill.Metrics)
 			s.x, s.y = append(s.x, float64(step.N)), append(s.y, get(step.Valid))
 		}
 	}
-	s.width, s.dots = thin, true
+	s.width, s.glyph, s.dots = thin, draw.CircleGlyph{}, 40
 	p.add(s)
 }
 

@@ -3,6 +3,7 @@ package report
 import (
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/font/liberation"
@@ -40,6 +41,9 @@ var (
 	rule  = color.RGBA{0xe4, 0xe4, 0xe4, 0xff}
 )
 
+// paint is the colour of the i-th of several things.
+func paint(i int) color.RGBA { return palette[i%len(palette)] }
+
 // faint mixes a colour with three parts of white in five.
 func faint(c color.RGBA) color.RGBA {
 	mix := func(v uint8) uint8 { return uint8((2*int(v) + 3*0xff) / 5) }
@@ -49,7 +53,9 @@ func faint(c color.RGBA) color.RGBA {
 // A panel is one plot of a figure: a title, a legend and curves on axes.
 type panel struct {
 	title, x, y string
-	log         bool // the values may be drawn on a logarithmic axis
+	log         bool      // the values may be drawn on a logarithmic axis
+	cut         bool      // what is far below the rest may be off the axis
+	span        []float64 // places that the axis of x has as well
 	series      []series
 }
 
@@ -58,21 +64,31 @@ type series struct {
 	name   string // in the legend, where it is not empty
 	color  color.RGBA
 	width  vg.Length
-	dots   bool // at some of the values
 	dashed bool
-	under  bool // drawn before the others
+	under  bool             // drawn before the others
+	glyph  draw.GlyphDrawer // at some of the values, about dots of them
+	dots   int
+	phase  float64 // of the dots, from 0 to 1
 	x, y   []float64
 	// low and high bound a band around y, where they are not nil.
 	low, high []float64
+	// Of equal curves, each is drawn for a length in turn.
+	turn, turns int
 }
 
+// add adds a series that has a value to draw.
 func (p *panel) add(s series) {
-	for _, y := range s.y {
-		if finite(y) {
-			p.series = append(p.series, s)
-			return
+	if !slices.ContainsFunc(s.y, finite) {
+		return
+	}
+	for i, other := range p.series {
+		if slices.Equal(s.x, other.x) && slices.Equal(s.y, other.y) {
+			s.turn = max(1, other.turns)
+			p.series[i].turns = s.turn + 1
+			s.turns = s.turn + 1
 		}
 	}
+	p.series = append(p.series, s)
 }
 
 func (p panel) draw(c draw.Canvas) {
@@ -84,6 +100,9 @@ func (p panel) draw(c draw.Canvas) {
 	}
 	x, y := p.scales()
 	p.axes(area, x, y)
+	for _, s := range p.series {
+		s.band(area, x, y)
+	}
 	for _, under := range []bool{true, false} {
 		for _, s := range p.series {
 			if s.under == under {
@@ -95,7 +114,7 @@ func (p panel) draw(c draw.Canvas) {
 
 // legend draws the names of the series in rows, and returns their height.
 func (p panel) legend(c draw.Canvas) vg.Length {
-	const sample, gap = 18, 5
+	const sample, gap = 21, 5
 	sty := style(9.5, black, text.XLeft, text.YCenter)
 	at := vg.Point{X: c.Min.X, Y: c.Max.Y + line/2}
 	for _, s := range p.series {
@@ -106,8 +125,13 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 		if at.X == c.Min.X || at.X+width > c.Max.X {
 			at.X, at.Y = c.Min.X, at.Y-line
 		}
+		if at.Y < c.Center().Y { // the curves need the rest
+			c.FillText(sty, vg.Point{X: at.X, Y: at.Y + lift}, "…")
+			break
+		}
+		s.turns = 0
 		s.stroke(c, []vg.Point{at, {X: at.X + sample, Y: at.Y}})
-		if s.dots {
+		if s.dots > 0 {
 			s.dot(c, vg.Point{X: at.X + sample/2, Y: at.Y})
 		}
 		c.FillText(sty, vg.Point{X: at.X + sample + gap, Y: at.Y + lift}, s.name)
@@ -117,13 +141,25 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 }
 
 func (p panel) scales() (x, y scale) {
-	var xs, ys [][]float64
+	xs := [][]float64{p.span}
+	var all, most [][]float64
 	for _, s := range p.series {
-		xs, ys = append(xs, s.x), append(ys, s.y, s.low, s.high)
+		xs, all = append(xs, s.x), append(all, s.y, s.low, s.high)
+		most = append(most, upper(s.y), upper(s.low), upper(s.high))
 	}
-	x, y = scaleOf(xs, false), scaleOf(ys, p.log)
+	x, y = scaleOf(xs, false), scaleOf(all, p.log)
 	x.whole = true
+	if cut := scaleOf(most, p.log); p.cut && cut.max-cut.min < (y.max-y.min)/2 {
+		y = cut
+	}
 	return x, y
+}
+
+// upper leaves the lowest tenth of the values out.
+func upper(values []float64) []float64 {
+	v := slices.DeleteFunc(slices.Clone(values), func(v float64) bool { return !finite(v) })
+	slices.Sort(v)
+	return v[len(v)/10:]
 }
 
 func (p panel) axes(c draw.Canvas, x, y scale) {
@@ -148,44 +184,71 @@ func (p panel) axes(c draw.Canvas, x, y scale) {
 }
 
 func (s series) draw(c draw.Canvas, x, y scale) {
-	place := func(i int, v float64) vg.Point {
-		return vg.Point{X: c.X(x.at(s.x[i])), Y: c.Y(y.at(v))}
-	}
 	for from, to := range s.runs() {
-		if s.low != nil {
-			var band []vg.Point
-			for i := from; i < to; i++ {
-				band = append(band, place(i, s.low[i]))
-			}
-			for i := to - 1; i >= from; i-- {
-				band = append(band, place(i, s.high[i]))
-			}
-			c.FillPolygon(color.NRGBA{s.color.R, s.color.G, s.color.B, 0x30}, band)
-		}
-		var points []vg.Point
-		for _, i := range outline(s.y, from, to) {
-			points = append(points, place(i, s.y[i]))
-		}
+		points := s.points(c, x, y, s.y, outline(s.y, from, to))
 		s.stroke(c, points)
 		for i, at := range points {
-			if s.dots && i%(len(points)/40+1) == 0 || len(points) == 1 {
+			if s.dotted(i, len(points)) && c.Contains(at) {
 				s.dot(c, at)
 			}
 		}
 	}
 }
 
+// dotted reports whether the i-th of n points has a dot.
+func (s series) dotted(i, n int) bool {
+	if s.dots == 0 {
+		return n == 1
+	}
+	every := n/s.dots + 1
+	return i%every == int(s.phase*float64(every))
+}
+
+func (s series) band(c draw.Canvas, x, y scale) {
+	if s.low == nil {
+		return
+	}
+	fill := color.NRGBA{s.color.R, s.color.G, s.color.B, 0x30}
+	for from, to := range s.runs() {
+		at := outline(s.y, from, to)
+		low, high := s.points(c, x, y, s.low, at), s.points(c, x, y, s.high, at)
+		if len(at) == 1 {
+			c.StrokeLines(draw.LineStyle{Color: fill, Width: 2 * radius}, c.ClipLinesXY([]vg.Point{low[0], high[0]})...)
+			continue
+		}
+		slices.Reverse(high)
+		c.FillPolygon(fill, c.ClipPolygonXY(append(low, high...)))
+	}
+}
+
+// points are the places of the given values.
+func (s series) points(c draw.Canvas, x, y scale, values []float64, at []int) []vg.Point {
+	points := make([]vg.Point, len(at))
+	for k, i := range at {
+		points[k] = vg.Point{X: c.X(x.at(s.x[i])), Y: c.Y(y.at(values[i]))}
+	}
+	return points
+}
+
 func (s series) stroke(c draw.Canvas, points []vg.Point) {
 	sty := draw.LineStyle{Color: s.color, Width: s.width}
-	if s.dashed {
+	switch {
+	case s.turns > 1:
+		others := vg.Length(s.turns - 1)
+		sty.Dashes, sty.DashOffs = []vg.Length{8, 8 * others}, -8*vg.Length(s.turn)
+	case s.dashed:
 		sty.Dashes = []vg.Length{5, 3}
 	}
-	c.StrokeLines(sty, points)
+	c.StrokeLines(sty, c.ClipLinesXY(points)...)
 }
 
 func (s series) dot(c draw.Canvas, at vg.Point) {
-	c.DrawGlyphNoClip(draw.GlyphStyle{Color: color.White, Radius: radius + 0.7, Shape: draw.CircleGlyph{}}, at)
-	c.DrawGlyphNoClip(draw.GlyphStyle{Color: s.color, Radius: radius, Shape: draw.CircleGlyph{}}, at)
+	glyph := s.glyph
+	if glyph == nil {
+		glyph = draw.CircleGlyph{}
+	}
+	c.DrawGlyphNoClip(draw.GlyphStyle{Color: color.White, Radius: radius + 0.7, Shape: glyph}, at)
+	c.DrawGlyphNoClip(draw.GlyphStyle{Color: s.color, Radius: radius, Shape: glyph}, at)
 }
 
 // runs yields the stretches of s between its gaps.

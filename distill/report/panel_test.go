@@ -6,7 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/godistill/godistill/distill"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestTicks(t *testing.T) {
@@ -18,14 +20,18 @@ func TestTicks(t *testing.T) {
 	}{
 		{values: []float64{0, 1}, want: "[0 0.2 0.4 0.6 0.8 1.0]"},
 		{values: []float64{0, 100}, want: "[0 20 40 60 80 100]"},
-		{values: []float64{1, 20000}, whole: true, want: "[0 5000 10000 15000 20000]"},
+		{values: []float64{1, 20000}, whole: true, want: "[1 5000 10000 15000 20000]"},
 		{values: []float64{1, 3}, whole: true, want: "[1 2 3]"},
 		{values: []float64{7}, whole: true, want: "[7]"},
+		{values: []float64{0.5, 1.5}, whole: true, want: "[1]"},
+		{values: []float64{1, 8}, whole: true, want: "[1 2 4 6 8]"},
+		{values: []float64{0.5, 60.5}, whole: true, want: "[1 10 20 30 40 50 60]"},
 		{values: []float64{0, 3e-4}, want: "[0 5e-5 1.0e-4 1.5e-4 2.0e-4 2.5e-4 3.0e-4]"},
 		{values: []float64{0, 3e-5}, want: "[0 5e-6 1.0e-5 1.5e-5 2.0e-5 2.5e-5 3.0e-5]"},
 		{values: []float64{2e6, 4e6}, want: "[2.0e6 2.5e6 3.0e6 3.5e6 4.0e6]"},
 		{values: []float64{-1, 1}, want: "[-1.0 -0.5 0 0.5 1.0]"},
 		{values: []float64{0.5, 1}, log: true, want: "[0.5 0.6 0.7 0.8 0.9 1.0]"},
+		{values: []float64{0.2, 2}, log: true, want: "[0.2 0.3 0.5 1 2]"},
 		{values: []float64{0.05, 2}, log: true, want: "[0.05 0.1 0.2 0.5 1 2]"},
 		{values: []float64{0.05, 50}, log: true, want: "[0.1 0.3 1 3 10 30]"},
 		{values: []float64{1e-5, 1}, log: true, want: "[1e-5 0.0001 0.001 0.01 0.1 1]"},
@@ -66,6 +72,119 @@ func TestSmooth(t *testing.T) {
 		got := smooth(test.y, test.n)
 		if diff := cmp.Diff(fmt.Sprint(test.want), fmt.Sprint(got)); diff != "" {
 			t.Errorf("smooth(%v, %d) (-want +got):\n%s", test.y, test.n, diff)
+		}
+	}
+}
+
+// What is far below the rest may be off an axis, up to a tenth of each curve.
+func TestCut(t *testing.T) {
+	rising := func(n int, from float64) []float64 {
+		y := []float64{from}
+		for i := 1; i < n; i++ {
+			y = append(y, 90+float64(i%3))
+		}
+		return y
+	}
+	even := []float64{10, 20, 30, 40, 50, 60, 70, 80, 90, 100}
+	level := []float64{30, 30}
+	nan := math.NaN()
+	tests := []struct {
+		name   string
+		series []series
+		low    float64
+	}{
+		{"one low value of ten", []series{{y: rising(10, 30)}}, 90},
+		{"one low value of nine", []series{{y: rising(9, 30)}}, 30},
+		{"gaps are no values", []series{{y: append(rising(9, 30), nan, nan)}}, 30},
+		{"not far below", []series{{y: rising(10, 89)}}, 89},
+		{"evenly rising", []series{{y: even}}, 10},
+		{"a low band", []series{{y: rising(10, 90), low: rising(10, 20), high: rising(10, 91)}}, 90},
+		{"a low level", []series{{y: rising(10, 30)}, {y: level}}, 30},
+		{"two", []series{{y: rising(10, 30)}, {y: rising(20, 50)}}, 90},
+	}
+	for _, test := range tests {
+		for _, cut := range []bool{true, false} {
+			want := test.low
+			if !cut {
+				want = lowest(test.series)
+			}
+			_, y := panel{series: test.series, cut: cut}.scales()
+			if y.min >= want || y.at(want) > 0.05 {
+				t.Errorf("%s, cut %t: the axis begins at %g, want just below %g", test.name, cut, y.min, want)
+			}
+		}
+	}
+}
+
+func lowest(all []series) float64 {
+	low := math.Inf(1)
+	for _, s := range all {
+		for _, v := range slices.Concat(s.y, s.low) {
+			if finite(v) {
+				low = min(low, v)
+			}
+		}
+	}
+	return low
+}
+
+// Equal curves are drawn in turns, and others as they are.
+func TestTurns(t *testing.T) {
+	var p panel
+	for _, y := range [][]float64{{1, 2, 3}, {1, 2, 4}, {1, 2, 3}, {math.NaN()}, {1, 2, 3}} {
+		p.add(series{x: []float64{1, 2, 3}[:len(y)], y: y})
+	}
+	var got []string
+	for _, s := range p.series {
+		got = append(got, fmt.Sprintf("%d/%d", s.turn, s.turns))
+	}
+	if want := "[0/3 0/0 1/3 2/3]"; fmt.Sprint(got) != want {
+		t.Errorf("the turns are %v, want %s", got, want)
+	}
+}
+
+func TestArm(t *testing.T) {
+	nan := math.NaN()
+	step := func(epoch, rows int, rate float64) distill.Step {
+		return distill.Step{Epoch: epoch, Rows: rows, Rate: rate}
+	}
+	tests := []struct {
+		name            string
+		runs            [][]distill.Step
+		x, y, low, high []float64
+	}{
+		{name: "no runs"},
+		{
+			name: "one run, by its rows",
+			runs: [][]distill.Step{{step(0, 3, 1), step(0, 1, 5), step(1, 0, 4), step(2, 7, nan)}},
+			x:    []float64{1, 2, 3}, y: []float64{2, 4, nan},
+		},
+		{
+			name: "steps without a value",
+			runs: [][]distill.Step{{step(4, 3, nan), step(4, 3, 6), step(4, 3, math.Inf(1))}},
+			x:    []float64{5}, y: []float64{6},
+		},
+		{
+			name: "three runs, one of them short",
+			runs: [][]distill.Step{{step(0, 4, 1), step(1, 4, 2)}, {step(0, 4, 6), step(1, 4, 3)}, {step(0, 4, 2)}},
+			x:    []float64{1}, y: []float64{3}, low: []float64{1}, high: []float64{6},
+		},
+		{
+			name: "two runs, one without a value",
+			runs: [][]distill.Step{{step(0, 4, 1), step(1, 4, 2)}, {step(0, 4, nan), step(1, 4, 4)}},
+			x:    []float64{1, 2}, y: []float64{nan, 3}, low: []float64{nan, 2}, high: []float64{nan, 4},
+		},
+	}
+	for _, test := range tests {
+		var p panel
+		p.arm(series{}, Arm{Runs: test.runs}, inTraining(func(s distill.Step) float64 { return s.Rate }))
+		var got series
+		if len(p.series) > 0 {
+			got = p.series[0]
+		}
+		want := [][]float64{test.x, test.y, test.low, test.high}
+		if diff := cmp.Diff(want, [][]float64{got.x, got.y, got.low, got.high}, cmpopts.EquateNaNs()); diff != "" {
+			t.Errorf("%s: x, y, low and high (-want +got):\n%s", test.name, diff)
 		}
 	}
 }

@@ -19,8 +19,8 @@
 // run that was resumed leaves the same files as one that never stopped. For
 // that, a resumed run first cuts its logs back to the step it goes on from.
 //
-// [Read] reads metrics.jsonl back, [Draw] draws one run, and [Compare] draws
-// the validation accuracy of several arms, each over its seeds.
+// [Read] reads metrics.jsonl back, [Draw] draws one run over its steps, and
+// [Compare] draws several arms over the epochs, each over its seeds.
 //
 // The package refuses a log that is not its own: lines that are no JSON, or
 // whose steps do not increase. NaN is null in it, and an infinity a string.
@@ -50,6 +50,8 @@ import (
 type Folder struct {
 	// Dir is the folder, made if need be; empty means the run's Dir.
 	Dir string
+	// NoCurves leaves the pictures out: they take longer than a small run.
+	NoCurves bool
 	// Now is the clock of times.jsonl; nil means time.Now.
 	Now func() time.Time
 
@@ -150,9 +152,12 @@ func (f *Folder) summarise(result distill.Result, cause error) error {
 		write func(io.Writer) error
 	}{
 		{"metrics.csv", func(w io.Writer) error { return writeCSV(w, steps) }},
+		{"summary.json", func(w io.Writer) error { return writeJSON(w, summaryOf(result, cause)) }},
 		{"curves.png", func(w io.Writer) error { return Draw(w, PNG, f.title, steps) }},
 		{"curves.svg", func(w io.Writer) error { return Draw(w, SVG, f.title, steps) }},
-		{"summary.json", func(w io.Writer) error { return writeJSON(w, summaryOf(result, cause)) }},
+	}
+	if f.NoCurves {
+		files = files[:2]
 	}
 	for _, file := range files {
 		if err := writeFile(filepath.Join(f.dir, file.name), file.write); err != nil {

@@ -123,6 +123,22 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Without curves, the other files are as they were.
+func TestNoCurves(t *testing.T) {
+	steps := sample(3, 4, 1)
+	all, few := t.TempDir(), t.TempDir()
+	finish(t, start(t, all, 0, steps), nil)
+	f := start(t, few, 0, steps)
+	f.NoCurves = true
+	finish(t, f, nil)
+	want := files(t, all)
+	delete(want, "curves.png")
+	delete(want, "curves.svg")
+	if diff := cmp.Diff(want, files(t, few)); diff != "" {
+		t.Errorf("the files (-want +got):\n%s", diff)
+	}
+}
+
 // A run that was killed anywhere, and went on from any checkpoint, leaves the
 // bytes of one that never stopped.
 func TestResume(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 type scale struct {
 	min, max float64
 	log      bool
-	whole    bool // ticks are whole numbers
+	whole    bool // ticks are whole numbers, the first of them 1
 }
 
 type tick struct {
@@ -19,7 +19,7 @@ type tick struct {
 }
 
 // scaleOf is a scale with room for all values. It is logarithmic if it may be
-// and the values, all above 1e-100, differ twentyfold.
+// and the values, all above 1e-100, differ fivefold.
 func scaleOf(values [][]float64, log bool) scale {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, vs := range values {
@@ -32,7 +32,7 @@ func scaleOf(values [][]float64, log bool) scale {
 	if lo > hi {
 		return scale{min: 0, max: 1}
 	}
-	if log && lo > 1e-100 && hi/lo > 20 {
+	if log && lo > 1e-100 && hi/lo > 5 {
 		room := math.Pow(hi/lo, 0.04)
 		return scale{min: lo / room, max: hi * room, log: true}
 	}
@@ -62,7 +62,12 @@ func (s scale) ticks() []tick {
 		step = max(step, 1)
 	}
 	var ticks []tick
-	for i := math.Ceil(s.min / step); i*step <= s.max; i++ {
+	first := math.Ceil(s.min / step)
+	if s.whole && s.min <= 1 {
+		ticks = append(ticks, tick{1, "1"})
+		first = math.Floor(1/step) + 1
+	}
+	for i := first; i*step <= s.max; i++ {
 		ticks = append(ticks, tick{i * step, label(i*step, step)})
 	}
 	return ticks
@@ -72,6 +77,8 @@ func (s scale) logTicks() []tick {
 	decades := math.Log10(s.max / s.min)
 	within := []float64{1}
 	switch {
+	case decades < 1.3:
+		within = []float64{1, 2, 3, 5}
 	case decades < 2.3:
 		within = []float64{1, 2, 5}
 	case decades < 4.5:

@@ -44,7 +44,9 @@ func (s Summary) String() string { return fmt.Sprintf("%.4f ± %.4f (n=%d)", s.M
 
 // A Difference is the mean of a - b with its 95% confidence interval.
 type Difference struct {
-	Mean, Low, High float64
+	Mean float64 `json:"mean"`
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
 }
 
 // Paired compares two ways of training by runs with the same seeds: a[i] and

@@ -97,7 +97,7 @@ type recorder struct {
 	said string
 }
 
-func (r *recorder) Helper()                       {}
+func (r *recorder) Helper()                        {}
 func (r *recorder) Errorf(format string, a ...any) { r.said += fmt.Sprintf(format, a...) + "\n" }
 func (r *recorder) Fatal(a ...any) {
 	r.said += fmt.Sprintln(a...)

@@ -22,6 +22,9 @@ func Linear(x, w, b *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
 }
 
 func linear[F kernel.Float](x, w, b *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
+	if _, err := kernel.ParseAct(act.String()); err != nil {
+		return nil, fmt.Errorf("graph: linear: %w", err)
+	}
 	shape := x.Shape()
 	if len(shape) < 2 || w.Dims() != 2 || shape[len(shape)-1] != w.Shape()[1] {
 		return nil, fmt.Errorf("graph: linear: x is %v and w %v; want (B, ..., in) and (out, in)", shape, w.Shape())
@@ -93,6 +96,9 @@ func batched(name string, x *gorgonia.Node) error {
 
 // Activate is act(x) for x (B, ...), element by element.
 func Activate(x *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
+	if _, err := kernel.ParseAct(act.String()); err != nil {
+		return nil, fmt.Errorf("graph: activate: %w", err)
+	}
 	if err := batched(act.String(), x); err != nil {
 		return nil, err
 	}

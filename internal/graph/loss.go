@@ -57,15 +57,15 @@ func scaleRows[F kernel.Float](dst, src, factor []F) {
 	}
 }
 
-// checkRows refuses what is not (R, C) on the student's side, or not of the
-// given shape after it.
-func checkRows(name string, z *gorgonia.Node, others map[string]*gorgonia.Node) error {
+// checkRows refuses what is not (R, C) on the student's side, or a target of
+// another shape.
+func checkRows(name string, z *gorgonia.Node, target ...*gorgonia.Node) error {
 	if z.Dims() != 2 {
 		return fmt.Errorf("graph: %s: the student's side is %v; want (R, C)", name, z.Shape())
 	}
-	for what, n := range others {
-		if !n.Shape().Eq(z.Shape()) {
-			return fmt.Errorf("graph: %s: the %s is %v, the student's side %v; want equal shapes", name, what, n.Shape(), z.Shape())
+	for _, t := range target {
+		if !t.Shape().Eq(z.Shape()) {
+			return fmt.Errorf("graph: %s: the target is %v, the student's side %v; want equal shapes", name, t.Shape(), z.Shape())
 		}
 	}
 	return nil
@@ -76,7 +76,7 @@ func checkRows(name string, z *gorgonia.Node, others map[string]*gorgonia.Node) 
 // (Szegedy et al. 2016, 1512.00567, section 7). Labels are (R) of tensor.Int; a
 // row with a label below 0 is 0, with gradient 0.
 func CrossEntropy(z, labels *gorgonia.Node, smoothing float64) (*gorgonia.Node, error) {
-	if err := checkRows("cross-entropy", z, nil); err != nil {
+	if err := checkRows("cross-entropy", z); err != nil {
 		return nil, err
 	}
 	if !labels.Shape().Eq(z.Shape()[:1]) {
@@ -115,7 +115,7 @@ func crossEntropy[F kernel.Float](z, labels *gorgonia.Node, smoothing float64) (
 // SoftCrossEntropy is -Σ_c t_c log softmax(z)_c for each row of z (R, C), where
 // t is the target's row, smoothed as in [CrossEntropy].
 func SoftCrossEntropy(z, target *gorgonia.Node, smoothing float64) (*gorgonia.Node, error) {
-	if err := checkRows("soft cross-entropy", z, map[string]*gorgonia.Node{"target": target}); err != nil {
+	if err := checkRows("soft cross-entropy", z, target); err != nil {
 		return nil, err
 	}
 	if z.Dtype() == tensor.Float64 {
@@ -152,7 +152,10 @@ func softCrossEntropy[F kernel.Float](z, target *gorgonia.Node, smoothing float6
 // the teacher's t, both (R, C); temp is the scalar T. Its gradient by z is
 // T(q-p); the teacher is constant (Hinton et al. 2015, 1503.02531, section 2).
 func KL(z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
-	if err := checkRows("kl", z, map[string]*gorgonia.Node{"teacher": t}); err != nil {
+	if err := checkRows("kl", z, t); err != nil {
+		return nil, err
+	}
+	if err := checkNumber("kl", "the temperature", temp); err != nil {
 		return nil, err
 	}
 	if z.Dtype() == tensor.Float64 {
@@ -187,13 +190,16 @@ func kl[F kernel.Float](z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 // id are (R, k), the teacher's largest logits and their classes, and lse is
 // (R, len(temps)), the log-sum-exp of its whole row at each temperature.
 func TopKL(z, top, id, lse, temp *gorgonia.Node, temps []float64) (*gorgonia.Node, error) {
-	if err := checkRows("top-k kl", z, nil); err != nil {
+	if err := checkRows("top-k kl", z); err != nil {
 		return nil, err
 	}
 	rows, c := z.Shape()[0], z.Shape()[1]
 	if top.Dims() != 2 || top.Shape()[0] != rows || top.Shape()[1] > c || !id.Shape().Eq(top.Shape()) || !lse.Shape().Eq(tensor.Shape{rows, len(temps)}) {
 		return nil, fmt.Errorf("graph: top-k kl: top is %v, id %v, lse %v, the student's side %v; want (R, k), (R, k), (R, %d), (R, C)",
 			top.Shape(), id.Shape(), lse.Shape(), z.Shape(), len(temps))
+	}
+	if err := checkNumber("top-k kl", "the temperature", temp); err != nil {
+		return nil, err
 	}
 	if z.Dtype() == tensor.Float64 {
 		return topKL[float64](z, top, id, lse, temp, temps)
@@ -253,7 +259,7 @@ func column[F kernel.Float](temps []float64, T float64) int {
 // MSE is the mean over C of (a-b)² for each row of a and b, both (R, C). It has
 // a gradient by both.
 func MSE(a, b *gorgonia.Node) (*gorgonia.Node, error) {
-	if err := checkRows("mse", a, map[string]*gorgonia.Node{"teacher": b}); err != nil {
+	if err := checkRows("mse", a, b); err != nil {
 		return nil, err
 	}
 	if a.Dtype() == tensor.Float64 {

@@ -195,7 +195,30 @@ func (s *Scalar) Set(v float64) { setScalar(s.value, v) }
 func ScalarValue(v gorgonia.Value) float64 { return scalar(v) }
 
 // Reaches is the set of nodes that n depends on, itself included.
-func Reaches(n *gorgonia.Node) map[*gorgonia.Node]bool {
+func Reaches(n *gorgonia.Node) map[*gorgonia.Node]bool { return reach(n, Children) }
+
+// Differentiable is the set of nodes that n has a gradient by, itself included:
+// what a Detach hides is not in it.
+func Differentiable(n *gorgonia.Node) map[*gorgonia.Node]bool { return reach(n, varying) }
+
+// varying are the inputs that n has a gradient by.
+func varying(n *gorgonia.Node) []*gorgonia.Node {
+	all := Children(n)
+	op, ok := n.Op().(gorgonia.SDOp)
+	if !ok {
+		return all // Grad will say what it cannot do
+	}
+	wrt := op.DiffWRT(len(all))
+	var some []*gorgonia.Node
+	for i, c := range all {
+		if wrt[i] {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+func reach(n *gorgonia.Node, next func(*gorgonia.Node) []*gorgonia.Node) map[*gorgonia.Node]bool {
 	seen := map[*gorgonia.Node]bool{}
 	var walk func(*gorgonia.Node)
 	walk = func(n *gorgonia.Node) {
@@ -203,7 +226,7 @@ func Reaches(n *gorgonia.Node) map[*gorgonia.Node]bool {
 			return
 		}
 		seen[n] = true
-		for _, c := range Children(n) {
+		for _, c := range next(n) {
 			walk(c)
 		}
 	}

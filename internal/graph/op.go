@@ -145,6 +145,9 @@ func ints(v gorgonia.Value) []int {
 }
 
 func contiguous(d *tensor.Dense) *tensor.Dense {
+	if d.DataOrder().IsColMajor() {
+		panic("a value is in column-major order; want row-major")
+	}
 	if d.RequiresIterator() {
 		return d.Materialize().(*tensor.Dense)
 	}

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -11,6 +12,9 @@ import (
 
 // Labelled is weight (R) with 0 where the label (R) is below 0.
 func Labelled(weight, labels *gorgonia.Node) (*gorgonia.Node, error) {
+	if weight.Dims() != 1 || !labels.Shape().Eq(weight.Shape()) {
+		return nil, fmt.Errorf("graph: labelled: weights are %v, labels %v; want (R) both", weight.Shape(), labels.Shape())
+	}
 	if weight.Dtype() == tensor.Float64 {
 		return labelled[float64](weight, labels)
 	}
@@ -36,8 +40,11 @@ func labelled[F kernel.Float](weight, labels *gorgonia.Node) (*gorgonia.Node, er
 // is 0 when total is. A row of weight 0 counts for nothing, even if it is NaN.
 // Weights are constant.
 func WeightedMean(value, weight, total *gorgonia.Node) (*gorgonia.Node, error) {
-	if !value.Shape().Eq(weight.Shape()) {
-		return nil, fmt.Errorf("graph: mean: values are %v, weights %v; want equal shapes", value.Shape(), weight.Shape())
+	if value.Dims() != 1 || !value.Shape().Eq(weight.Shape()) {
+		return nil, fmt.Errorf("graph: mean: values are %v, weights %v; want (R) both", value.Shape(), weight.Shape())
+	}
+	if err := checkNumber("mean", "the total", total); err != nil {
+		return nil, err
 	}
 	if value.Dtype() == tensor.Float64 {
 		return weightedMean[float64](value, weight, total)
@@ -70,6 +77,14 @@ func weightedMean[F kernel.Float](value, weight, total *gorgonia.Node) (*gorgoni
 	return apply[F](o, value, weight, total)
 }
 
+// checkNumber refuses what has axes.
+func checkNumber(name, what string, n *gorgonia.Node) error {
+	if n.Dims() != 0 {
+		return fmt.Errorf("graph: %s: %s is %v; want a number", name, what, n.Shape())
+	}
+	return nil
+}
+
 // share is x/total, and 0 of no total.
 func share(x, total float64) float64 {
 	if total == 0 {
@@ -84,6 +99,11 @@ func share(x, total float64) float64 {
 func Combine(terms, weights []*gorgonia.Node) (*gorgonia.Node, error) {
 	if len(terms) == 0 || len(terms) != len(weights) {
 		return nil, fmt.Errorf("graph: combine: %d terms and %d weights; want one weight each", len(terms), len(weights))
+	}
+	for i, t := range slices.Concat(terms, weights) {
+		if err := checkNumber("combine", fmt.Sprint("input ", i), t); err != nil {
+			return nil, err
+		}
 	}
 	if terms[0].Dtype() == tensor.Float64 {
 		return combine[float64](terms, weights)
@@ -118,5 +138,5 @@ func combine[F kernel.Float](terms, weights []*gorgonia.Node) (*gorgonia.Node, e
 		}
 		return all, nil
 	}
-	return apply[F](o, append(terms[:n:n], weights...)...)
+	return apply[F](o, slices.Concat(terms, weights)...)
 }

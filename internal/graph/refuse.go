@@ -14,7 +14,6 @@ import (
 // an error, by the Go type of the op, with what to use instead. The tests named
 // TestTrap show each at its worst.
 var refused = map[string]string{
-	"gorgonia.reshapeOp":           "it aliases its input; use Builder.Reshape",
 	"gorgonia.randomOp":            "it draws from the clock; use Builder.Dropout, or feed the draw as an input",
 	"gorgonia.dropoutOp":           "its gradient is divided by the wrong number; use Builder.Dropout",
 	"gorgonia.softmaxOp":           "SoftMax and LogSoftMax of one node become one; use Builder.LogSoftmax or Softmax",
@@ -30,6 +29,15 @@ func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if n == nil {
 		return errors.New("the node is nil")
 	}
+	// Conv2d and Broadcast reshape too, and do no harm: a Machine writes
+	// nothing in place.
+	if n.Op() != nil && kind(n) == "gorgonia.reshapeOp" {
+		return refusal(n, "it aliases its input; use Builder.Reshape")
+	}
+	return refuse(n, seen)
+}
+
+func refuse(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if seen[n] {
 		return nil
 	}
@@ -38,25 +46,24 @@ func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 		return nil
 	}
 	if why := fault(n); why != "" {
-		return fmt.Errorf("Gorgonia's %v is refused: %s", n.Op(), why)
+		return refusal(n, why)
 	}
 	for _, c := range Children(n) {
-		if err := Refused(c, seen); err != nil {
+		if err := refuse(c, seen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func refusal(n *gorgonia.Node, why string) error {
+	return fmt.Errorf("Gorgonia's %v is refused: %s", n.Op(), why)
+}
+
 // fault is what is wrong with n by itself, "" for nothing.
 func fault(n *gorgonia.Node) string {
 	name := n.Op().String()
 	switch k := kind(n); k {
-	case "gorgonia.reshapeOp":
-		if repeats(n) > 0 {
-			return "" // a part of Broadcast: what it aliases is never written to
-		}
-		return refused[k]
 	case "gorgonia.elemUnaryOp":
 		if name == "invSqrt" || name == "log2" {
 			return "its gradient is wrong"

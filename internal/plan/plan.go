@@ -50,7 +50,7 @@ type Value struct {
 //   - activation: y = act(x).
 //   - reshape: y = act(x) in another shape.
 type Step struct {
-	Op     string   `json:"op"`
+	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
 	Params []string `json:"params,omitempty"` // names of parameters
 	Act    string   `json:"act,omitempty"`    // of the result, as kernel.ParseAct knows it; empty for identity

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/doc"
 	"go/token"
-	"iter"
 	"maps"
 	"path"
 	"regexp"
@@ -69,59 +68,69 @@ func (w) Y() {}
 	fset := token.NewFileSet()
 	breaks(t, undocumented(t, fset, "p", []source{parse(t, fset, "p/p.go", text)}),
 		"p: D", "p: F", "p: G", "p: G.J", "p: G.K", "p: G.U", "p: O.Q", "p: V", "p: package p")
+	breaks(t, undocumented(t, fset, "q", []source{parse(t, fset, "q/q.go", "package main\n\ntype R struct{}")}), "q: package q")
 }
 
 // undocumented lists what has no comment in the package of a directory.
 func undocumented(t *testing.T, fset *token.FileSet, dir string, files []source) (broken []string) {
 	t.Helper()
-	missing := func(doc, name string) {
-		if doc == "" {
-			broken = append(broken, dir+": "+name)
-		}
-	}
-	var about string
+	all := []entry{{name: "package " + path.Base(dir)}}
 	var code []*ast.File
 	for _, s := range files {
-		about += s.Doc.Text()
+		all[0].comment += s.Doc.Text()
 		if !s.test() {
 			code = append(code, s.File)
 		}
 	}
-	missing(about, "package "+path.Base(dir))
 	p, err := doc.NewFromFiles(fset, code, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, funcs := slices.Concat(p.Consts, p.Vars), p.Funcs
-	for _, typ := range p.Types {
-		missing(typ.Doc, typ.Name)
-		for name, doc := range members(typ) {
-			missing(doc, typ.Name+"."+name)
-		}
-		values = slices.Concat(values, typ.Consts, typ.Vars)
-		funcs = slices.Concat(funcs, typ.Funcs, typ.Methods)
+	if p.Name != "main" { // nobody can import the names of a command
+		all = append(all, exported(p)...)
 	}
-	for _, f := range funcs {
-		missing(f.Doc, strings.TrimPrefix(strings.TrimLeft(f.Recv, "*")+"."+f.Name, "."))
-	}
-	for _, v := range values {
-		for _, spec := range v.Decl.Specs {
-			s := spec.(*ast.ValueSpec)
-			i := slices.IndexFunc(s.Names, (*ast.Ident).IsExported)
-			missing(v.Doc+s.Doc.Text()+s.Comment.Text(), s.Names[i].Name)
+	for _, e := range all {
+		if e.comment == "" {
+			broken = append(broken, dir+": "+e.name)
 		}
 	}
 	slices.Sort(broken)
 	return broken
 }
 
+// An entry is a name with what is said of it.
+type entry struct{ name, comment string }
+
+func exported(p *doc.Package) (all []entry) {
+	values, funcs := slices.Concat(p.Consts, p.Vars), p.Funcs
+	for _, typ := range p.Types {
+		all = append(append(all, entry{typ.Name, typ.Doc}), members(typ)...)
+		values = slices.Concat(values, typ.Consts, typ.Vars)
+		funcs = slices.Concat(funcs, typ.Funcs, typ.Methods)
+	}
+	for _, f := range funcs {
+		all = append(all, entry{strings.Trim(f.Recv+"."+f.Name, "*."), f.Doc})
+	}
+	for _, v := range values {
+		for _, spec := range v.Decl.Specs {
+			s := spec.(*ast.ValueSpec)
+			for _, name := range s.Names {
+				if name.IsExported() {
+					all = append(all, entry{name.Name, v.Doc + s.Doc.Text() + s.Comment.Text()})
+				}
+			}
+		}
+	}
+	return all
+}
+
 // few is how many fields or methods the comment of their type can speak for.
 const few = 3
 
-// members yields the fields of a struct or the methods of an interface, with
-// their comments. Where there are more than a few, one without a comment counts
-// as documented if that of the type or of another member speaks of it.
-func members(typ *doc.Type) iter.Seq2[string, string] {
+// members are the fields of a struct or the methods of an interface. Where
+// there are more than a few, one without a comment counts as documented if that
+// of the type or of another member speaks of it.
+func members(typ *doc.Type) (all []entry) {
 	var fields []*ast.Field
 	switch t := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(type) {
 	case *ast.StructType:
@@ -129,24 +138,23 @@ func members(typ *doc.Type) iter.Seq2[string, string] {
 	case *ast.InterfaceType:
 		fields = t.Methods.List
 	}
-	all, count := typ.Doc, 0
+	text := typ.Doc
 	for _, f := range fields {
-		all += f.Doc.Text() + f.Comment.Text()
-		count += len(f.Names)
-	}
-	return func(yield func(name, doc string) bool) {
-		for _, f := range fields {
-			for _, name := range f.Names {
-				doc := f.Doc.Text() + f.Comment.Text()
-				if doc == "" && count <= few {
-					doc = typ.Doc
-				} else if doc == "" {
-					doc = regexp.MustCompile(`(?i)\b` + name.Name + `\b`).FindString(all)
-				}
-				if !yield(name.Name, doc) {
-					return
-				}
-			}
+		comment := f.Doc.Text() + f.Comment.Text()
+		text += comment
+		for _, name := range f.Names {
+			all = append(all, entry{typ.Name + "." + name.Name, comment})
 		}
 	}
+	for i, e := range all {
+		_, name, _ := strings.Cut(e.name, ".")
+		switch {
+		case e.comment != "":
+		case len(all) <= few:
+			all[i].comment = typ.Doc
+		default:
+			all[i].comment = regexp.MustCompile(`(?i)\b` + name + `\b`).FindString(text)
+		}
+	}
+	return all
 }

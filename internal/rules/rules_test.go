@@ -70,7 +70,6 @@ func read(t *testing.T, name string) string {
 // A source is one Go file.
 type source struct {
 	path string
-	text string
 	*ast.File
 }
 
@@ -93,7 +92,7 @@ func parse(t *testing.T, fset *token.FileSet, name, text string) source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return source{name, text, file}
+	return source{name, file}
 }
 
 // goTool runs the go command in dir and returns what it printed.

@@ -36,7 +36,7 @@ const metaKey = "__metadata__"
 
 // A Tensor is a named array.
 type Tensor struct {
-	Name  string
+	Name  string // unique in a file
 	Dtype string // as in the format: F32, F64, F16, BF16, I64, ...
 	Shape []int  // empty for a single number
 	Data  []byte // row-major, little-endian

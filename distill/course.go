@@ -1,0 +1,120 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// A course is what a student is taught, and by whom.
+type course struct {
+	student *student.Model
+	source  data.Source
+	teacher teacher.Teacher // or nil
+	card    teacher.Card
+}
+
+// A taught batch is one with its teacher's answer.
+type taught struct {
+	data.Batch
+	signals data.Signals
+}
+
+// ask gets the teacher's answer to a batch, if there is a teacher.
+func (c course) ask(ctx context.Context, b data.Batch) (taught, error) {
+	if err := ctx.Err(); err != nil {
+		return taught{}, err
+	}
+	spec := c.source.Spec()
+	if err := checkBatch(b, spec, c.classes(spec)); err != nil {
+		return taught{}, err
+	}
+	if c.teacher == nil {
+		return taught{Batch: b}, nil
+	}
+	s, err := c.teacher.Teach(ctx, b)
+	if err == nil {
+		err = teacher.Check(c.card, b, s)
+	}
+	return taught{b, s}, err
+}
+
+// checkBatch refuses a batch that does not keep what the spec promised: not
+// every source is a Loader. 0 classes means that their number is not known.
+func checkBatch(b data.Batch, spec data.Spec, classes int) error {
+	if b.N < 1 || len(b.ID) != b.N {
+		return fmt.Errorf("distill: a batch has N = %d and %d ids; want 1 or more, with an id each", b.N, len(b.ID))
+	}
+	axes := tensor.Shape{}
+	if spec.Label.Dtype == tensor.Int {
+		axes = spec.Label.Shape
+	}
+	if err := checkRows("weights", b.Weight, b.N, data.Field{Shape: axes, Dtype: tensor.Float32}); err != nil {
+		return err
+	}
+	if err := checkWeights(b); err != nil || spec.Label.Dtype.Type == nil {
+		return err
+	}
+	if err := checkRows("labels", b.Label, b.N, spec.Label); err != nil {
+		return err
+	}
+	if b.Label.Shape()[0] != b.Weight.Shape()[0] {
+		return fmt.Errorf("distill: a batch has labels %v and weights %v; want one size", b.Label.Shape(), b.Weight.Shape())
+	}
+	return checkLabels(b, classes)
+}
+
+// classes is how many there are, 0 if that is not known.
+func (c course) classes(spec data.Spec) int {
+	if len(spec.Classes) > 0 {
+		return len(spec.Classes)
+	}
+	return last(c.student.Taps()["logits"].Shape)
+}
+
+// last is the last axis, 0 of none.
+func last(s tensor.Shape) int {
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)-1]
+}
+
+// checkRows wants n rows of a field or more.
+func checkRows(what string, t *tensor.Dense, n int, f data.Field) error {
+	if t == nil {
+		return fmt.Errorf("distill: a batch has no %s", what)
+	}
+	if s := t.Shape(); t.Dtype() != f.Dtype || len(s) != 1+len(f.Shape) || s[0] < n || !s[1:].Eq(f.Shape) || t.RequiresIterator() {
+		return fmt.Errorf("distill: the %s of a batch of %d are %v of %v; want %v of %v for each, side by side", what, n, s, t.Dtype(), f.Shape, f.Dtype)
+	}
+	return nil
+}
+
+func checkWeights(b data.Batch) error {
+	size := b.Weight.Shape().TotalSize() / b.Weight.Shape()[0]
+	for i, w := range b.Weight.Float32s() {
+		switch r := i / size; {
+		case r >= b.N && w != 0:
+			return fmt.Errorf("distill: the weight of row %d is %v in a batch of %d; padding wants 0", r, w, b.N)
+		case !(w >= 0) || w-w != 0:
+			return fmt.Errorf("distill: the weight of sample %d is %v; want a finite number, 0 or more", b.ID[r].Sample, w)
+		}
+	}
+	return nil
+}
+
+func checkLabels(b data.Batch, count int) error {
+	size := b.Label.Shape().TotalSize() / b.Label.Shape()[0]
+	for i, y := range classes(b) {
+		if r := i / size; r < b.N && (y < data.Unlabelled || count > 0 && y >= count) {
+			return fmt.Errorf("distill: the label of sample %d is %d; want -1 to %d", b.ID[r].Sample, y, count-1)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+// Package distill teaches one network what another knows.
+//
+// A [Run] says all there is to say: the student, the teacher, the terms of the
+// loss, the data and the optimizer. It is plain data, and is checked as a whole
+// before the first step.
+//
+//	run := distill.Run{
+//		Student:   small,             // a student.Model
+//		Teacher:   teacher.Of(large), // or a mean of several, or a cache on disk
+//		Terms:     distill.Hinton(4, 0.9),
+//		Train:     data.Loader{Set: digits.Train, Batch: 32},
+//		Valid:     data.Loader{Set: digits.Valid, Batch: 100, InOrder: true},
+//		Optimizer: distill.AdamW{Rate: distill.Constant(1e-3)},
+//		Epochs:    10,
+//	}
+//	for step, err := range run.Steps(ctx) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(step.N, step.Loss)
+//	}
+//
+// # A step
+//
+// The source yields a batch, and the teacher answers it with named signals. The
+// student computes its taps. Each [Term] has a [Loss], which makes of a
+// [Lesson], that is taps, signals and labels, a value and a weight for every
+// row: a sample, or a token. The run takes the weighted mean over the rows of
+// the step, adds up the terms by their weights at this step, and gives the
+// gradient to the [Optimizer]. Several batches can make one step
+// (Run.Accumulate): the mean is over the rows of all of them, as if they had
+// been one. Then the [Step] is yielded; at the end of an epoch the student has
+// been measured on Run.Valid.
+//
+// A new method is a new Loss: see its example. A schedule for a weight or a
+// temperature is a function of the step. A learned projection is a parameter
+// that the loss asks its builder for, as [Hint] does.
+//
+// # What it refuses
+//
+// Before the first step: data, teacher and student that do not fit each other
+// in shape, dtype or classes; a teacher that is no better than chance on
+// Run.Valid; a temperature that a top-k cache cannot answer; a checkpoint of
+// another run. During it: a loss or a gradient that is no number
+// ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
+// ([ErrTeacherChanged]).
+//
+// With one build on one kind of CPU, the same run gives the same bytes, and one
+// that was resumed gives those of one that never stopped. There is no global
+// generator, and no clock but that of Run.Budget.
+package distill
