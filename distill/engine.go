@@ -3,6 +3,8 @@ package distill
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -80,12 +82,12 @@ func (e *engine) add(b *student.Builder, i int, t Term) {
 		r.Weight = e.lesson.Weight
 	}
 	if r.Value == nil {
-		b.Check(fmt.Errorf("the loss of term %q returned no values", t.Name))
+		b.Check(errors.New("the loss returned no values"))
 	}
 	reached := graph.Reaches(r.Weight)
-	for name, n := range e.lesson.Student {
-		if reached[n] {
-			b.Check(fmt.Errorf("the row weights of term %q depend on the student's tap %q; weights are constants", t.Name, name))
+	for _, name := range slices.Sorted(maps.Keys(e.lesson.Student)) {
+		if reached[e.lesson.Student[name]] {
+			b.Check(fmt.Errorf("the row weights depend on the student's tap %q; want constants", name))
 		}
 	}
 	e.rows = append(e.rows, r)

@@ -50,7 +50,8 @@ func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher
 		f.lesson.Teacher[name] = f.add(b, "teacher/"+name, d, shape,
 			func(_ data.Batch, s data.Signals) *tensor.Dense { return s[name] })
 	}
-	for name, n := range taps {
+	for _, name := range slices.Sorted(maps.Keys(taps)) {
+		n := taps[name]
 		f.lesson.Student[name] = n
 		if shape := flat(n.Shape(), axes); !shape.Eq(n.Shape()) {
 			f.lesson.Student[name] = b.Scope(name).Reshape(n, shape...)

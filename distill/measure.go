@@ -21,7 +21,10 @@ func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.T
 	v := &validation{course: course{student: m, source: src, teacher: t}, extra: student.NewParams(0)}
 	if t != nil {
 		var err error
-		if v.card, err = t.Card(); err != nil {
+		if v.card, err = t.Card(); err == nil {
+			err = v.card.Validate()
+		}
+		if err != nil {
 			return Metrics{}, err
 		}
 	}
@@ -55,6 +58,9 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 			return Metrics{}, err
 		}
 		rows += b.N
+	}
+	if rows == 0 {
+		return Metrics{}, errors.New("distill: the source is empty; want one batch or more")
 	}
 	m := meter.metrics()
 	m.Rows = rows

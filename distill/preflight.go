@@ -63,7 +63,7 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		}
 		t, err := s.course(s.Valid).ask(ctx, b)
 		if err != nil {
-			return fmt.Errorf("distill: the teacher on Run.Valid: %w", err)
+			return fmt.Errorf("distill: Run.Valid: %w", err)
 		}
 		first, c := firstChoices(t.signals, s.card)
 		labels, weights := classes(b), b.Weight.Float32s()
@@ -204,15 +204,17 @@ func (p *Preflight) try(t Term, c Case) error {
 		p.soften(c.Teacher[orLogits(k.Teacher)], k.at(0))
 	}
 	g := grads["logits"]
-	if g == nil {
-		return nil
+	if g == nil && len(grads) > 0 {
+		return nil // it looks at other taps
 	}
-	norm := gradNorm([]*tensor.Dense{g})
-	if norm == 0 && value == 0 {
-		return nil // no row counts, or there is nothing to learn
+	norm := 0.0
+	if g != nil {
+		norm = gradNorm([]*tensor.Dense{g})
 	}
-	p.Gradients = append(p.Gradients, TermValue{Name: t.Name, Value: norm, Weight: weight})
-	if norm == 0 {
+	switch {
+	case norm != 0:
+		p.Gradients = append(p.Gradients, TermValue{Name: t.Name, Value: norm, Weight: weight})
+	case value != 0: // else no row counts, or there is nothing to learn
 		p.warn("term %q has a value of %.3g and no gradient at the student's logits", t.Name, value)
 	}
 	return nil

@@ -29,12 +29,12 @@ type Arm struct {
 // highest. What was measured at each step counts by its rows.
 //
 // An epoch is drawn where every run of the arm has it, as a mean over some
-// would be one over other seeds. Where the first epochs take up most of the
-// axis of the accuracy, they run off its lower end. Six arms have colours of
-// their own.
+// would be one over other seeds. Where the lowest tenth of the epochs would take
+// up most of the axis of the accuracy, they run off its lower end. Curves that
+// are equal alternate. Six arms have colours of their own.
 func Compare(w io.Writer, format Format, title string, arms ...Arm) error {
-	panels := [4]panel{accuracyOf(arms), termsOf(arms), likelihoodOf(arms), rateOf(arms)}
-	empty, span := true, spanOf(arms)
+	span, empty := spanOf(arms), true
+	panels := [4]panel{accuracyOf(arms, span), termsOf(arms), likelihoodOf(arms), rateOf(arms)}
 	for i := range panels {
 		panels[i].x, panels[i].span = "epoch", span
 		empty = empty && len(panels[i].series) == 0
@@ -49,10 +49,9 @@ func Compare(w io.Writer, format Format, title string, arms ...Arm) error {
 	return figure(w, format, title, subtitle, panels)
 }
 
-func accuracyOf(arms []Arm) panel {
+func accuracyOf(arms []Arm, span []float64) panel {
 	p := panel{title: "Validation accuracy", y: "share of rows (%)", cut: true}
 	p.arms(arms, inValidation(func(m *distill.Metrics) float64 { return 100 * m.Accuracy }))
-	span := spanOf(arms)
 	for i, arm := range arms {
 		if len(arm.Runs) == 0 && arm.Level > 0 {
 			level := 100 * arm.Level
@@ -65,7 +64,7 @@ func accuracyOf(arms []Arm) panel {
 // glyphs tell the terms of a loss apart.
 var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}, draw.RingGlyph{}, draw.CrossGlyph{}}
 
-// termsOf has the arms by colour, the terms by dots, and training and
+// termsOf has the arms by colour, the terms by shade and dots, and training and
 // validation by dashes, with a key to each.
 func termsOf(arms []Arm) panel {
 	p := panel{title: "Loss per term", y: "loss (nats)", log: true}
@@ -73,9 +72,9 @@ func termsOf(arms []Arm) panel {
 	var key []series
 	for i, arm := range arms {
 		before := len(p.series)
-		for _, s := range marks {
+		for k, s := range marks {
 			term := s.name
-			s.name, s.color, s.width = "", paint(i), thick
+			s.name, s.color, s.width = "", shade(paint(i), k), thick
 			p.arm(s, arm, inTraining(func(s distill.Step) float64 { return ofTerm(s.Terms, term).Value }))
 			s.dashed = true
 			p.arm(s, arm, inValidation(func(m *distill.Metrics) float64 { return ofTerm(m.Terms, term).Value }))
@@ -96,7 +95,7 @@ func termsOf(arms []Arm) panel {
 	return p
 }
 
-// marksOf has the name and the dots of each term; a term alone needs no dots.
+// marksOf are the key to the terms; a term alone needs no dots.
 func marksOf(arms []Arm) []series {
 	var runs [][]distill.Step
 	for _, arm := range arms {
@@ -105,7 +104,7 @@ func marksOf(arms []Arm) []series {
 	terms := termNames(runs...)
 	var marks []series
 	for i, term := range terms {
-		s := series{name: term, color: grey}
+		s := series{name: term, color: shade(grey, i)}
 		if len(terms) > 1 {
 			s.glyph, s.dots, s.phase = glyphs[i%len(glyphs)], 8, (float64(i)+0.5)/float64(len(terms))
 		}

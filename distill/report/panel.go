@@ -44,9 +44,17 @@ var (
 // paint is the colour of the i-th of several things.
 func paint(i int) color.RGBA { return palette[i%len(palette)] }
 
-// faint mixes a colour with three parts of white in five.
-func faint(c color.RGBA) color.RGBA {
-	mix := func(v uint8) uint8 { return uint8((2*int(v) + 3*0xff) / 5) }
+// shade is a colour for the i-th of several terms: as it is, darker or lighter.
+func shade(c color.RGBA, i int) color.RGBA {
+	return []color.RGBA{c, blend(c, 0, 2), blend(c, 0xff, 2)}[i%3]
+}
+
+// faint is a colour that stays behind the others.
+func faint(c color.RGBA) color.RGBA { return blend(c, 0xff, 3) }
+
+// blend mixes a colour with some fifths of a grey.
+func blend(c color.RGBA, with, fifths int) color.RGBA {
+	mix := func(v uint8) uint8 { return uint8(((5-fifths)*int(v) + fifths*with) / 5) }
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 0xff}
 }
 
@@ -129,7 +137,7 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 			c.FillText(sty, vg.Point{X: at.X, Y: at.Y + lift}, "…")
 			break
 		}
-		s.turns = 0
+		s.turn, s.turns = 0, 0
 		s.stroke(c, []vg.Point{at, {X: at.X + sample, Y: at.Y}})
 		if s.dots > 0 {
 			s.dot(c, vg.Point{X: at.X + sample/2, Y: at.Y})
@@ -232,12 +240,13 @@ func (s series) points(c draw.Canvas, x, y scale, values []float64, at []int) []
 
 func (s series) stroke(c draw.Canvas, points []vg.Point) {
 	sty := draw.LineStyle{Color: s.color, Width: s.width}
-	switch {
-	case s.turns > 1:
-		others := vg.Length(s.turns - 1)
-		sty.Dashes, sty.DashOffs = []vg.Length{8, 8 * others}, -8*vg.Length(s.turn)
-	case s.dashed:
-		sty.Dashes = []vg.Length{5, 3}
+	const length = vg.Length(8) // of a turn
+	dash := length
+	if s.dashed {
+		dash = 5
+	}
+	if gap := length*vg.Length(max(1, s.turns)) - dash; gap > 0 {
+		sty.Dashes, sty.DashOffs = []vg.Length{dash, gap}, -length*vg.Length(s.turn)
 	}
 	c.StrokeLines(sty, c.ClipLinesXY(points)...)
 }

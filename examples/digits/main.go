@@ -16,8 +16,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 )
@@ -32,6 +34,21 @@ type Options struct {
 	Resume      bool
 }
 
+// validate refuses before the teacher is trained what would be refused after.
+func (o Options) validate() error {
+	switch {
+	case o.Seeds < 2:
+		return fmt.Errorf("-seeds is %d; want 2 or more, for there to be an interval", o.Seeds)
+	case o.Epochs < 1:
+		return fmt.Errorf("-epochs is %d; want 1 or more", o.Epochs)
+	case !(o.Temperature > 0) || math.IsInf(o.Temperature, 0):
+		return fmt.Errorf("-temperature is %v; want a finite number above 0", o.Temperature)
+	case !(o.Weight >= 0 && o.Weight <= 1):
+		return fmt.Errorf("-weight is %v; want 0 to 1", o.Weight)
+	}
+	return nil
+}
+
 func main() {
 	var o Options
 	flag.StringVar(&o.Out, "out", "runs/digits", "the `folder` of the results")
@@ -43,7 +60,14 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout, o); err != nil {
+	err := o.validate()
+	if err == nil {
+		err = run(ctx, os.Stdout, o)
+	}
+	if ctx.Err() != nil {
+		err = errors.New("stopped; the same command with -resume goes on")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "digits:", err)
 		os.Exit(1)
 	}

@@ -71,6 +71,10 @@ type summary struct {
 // conclude measures the teacher, prints the tables, and writes and draws what
 // was found.
 func (l *lab) conclude(ctx context.Context, regimes []regime) error {
+	valid, err := distill.Measure(ctx, l.teacher, l.inOrder(l.split.Valid), nil)
+	if err != nil {
+		return err
+	}
 	m, err := distill.Measure(ctx, l.teacher, l.inOrder(l.split.Test), nil)
 	if err != nil {
 		return err
@@ -97,7 +101,7 @@ func (l *lab) conclude(ctx context.Context, regimes []regime) error {
 	if err := os.WriteFile(filepath.Join(l.Out, "summary.json"), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return l.draw(regimes, s.Teacher.Accuracy)
+	return l.draw(regimes, valid.Accuracy)
 }
 
 func (r *regime) finding() (finding, error) {
@@ -112,7 +116,8 @@ func (r *regime) finding() (finding, error) {
 	return finding{Name: r.Name, Labels: r.Labels, Control: of(control), Student: of(distilled), Difference: d}, nil
 }
 
-// draw writes the curves of each regime: those of the first one are curves.png.
+// draw writes the curves of each regime, with the teacher's accuracy on
+// validation data: those of the first one are curves.png.
 func (l *lab) draw(regimes []regime, teacher float64) error {
 	for i, r := range regimes {
 		name := "curves"

@@ -1,0 +1,328 @@
+package distill
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
+)
+
+// peers are n runs of students that learn from each other, two or three, with
+// the given initial seeds.
+func peers(seeds ...uint64) []*Run {
+	runs := make([]*Run, len(seeds))
+	for i, seed := range seeds {
+		runs[i] = toyRun[float32]()
+		runs[i].Student = toyStudent(runs[i].Train.Spec(), 0.25, seed)
+	}
+	for i, r := range runs {
+		r.Terms = []Term{{Name: "hard", Loss: CrossEntropy{}}}
+		others := teacher.Named{}
+		for j, peer := range runs {
+			if j != i {
+				name := string(rune('a' + j))
+				others[name] = teacher.Live(teacher.Of(peer.Student))
+				r.Terms = append(r.Terms, Term{Name: name, Loss: KL{Teacher: name + "/logits"}})
+			}
+		}
+		r.Teacher = others
+	}
+	return runs
+}
+
+func mutually(t *testing.T, runs []*Run) (all [][]Step) {
+	t.Helper()
+	for steps, err := range Mutual(t.Context(), runs...) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, steps)
+	}
+	return all
+}
+
+// Students that start alike stay alike: nobody sees what a peer learned in the
+// step, nor is measured against it.
+func TestMutualIsSymmetric(t *testing.T) {
+	runs := peers(1, 1)
+	runs[0].Teacher = teacher.Live(teacher.Of(runs[1].Student))
+	runs[1].Teacher = teacher.Live(teacher.Of(runs[0].Student))
+	for _, r := range runs {
+		r.Terms = Hinton(2, 0.5)
+	}
+	all := mutually(t, runs)
+	if len(all) != 18 {
+		t.Errorf("%d steps; want 18", len(all))
+	}
+	for _, s := range all {
+		if s[0].Loss != s[1].Loss || s[0].GradNorm != s[1].GradNorm || s[0].Best != s[1].Best {
+			t.Fatalf("step %d: %+v and %+v; want the same", s[0].N, s[0], s[1])
+		}
+		if v := s[0].Valid; v != nil && (v.Loss != s[1].Valid.Loss || v.Agreement != 1) {
+			t.Errorf("step %d: validation %+v and %+v; want the same", s[0].N, *v, *s[1].Valid)
+		}
+	}
+	if runs[0].Student.Fingerprint() != runs[1].Student.Fingerprint() {
+		t.Error("the students differ")
+	}
+}
+
+// Each of three students learns from what the others were before the step: as
+// one would from copies of them.
+func TestMutualIsSimultaneous(t *testing.T) {
+	runs := peers(1, 2, 3)
+	copies := peers(1, 2, 3)
+	for i := range runs {
+		for range copies[i].Steps(t.Context()) { // the others still have their first weights
+			break
+		}
+		copies[i].Student = toyStudent(runs[i].Train.Spec(), 0.25, uint64(i+1))
+	}
+	stay := peers(1, 2, 3)
+	for i, r := range stay {
+		want := traceOf(t, first(&Run{
+			Student: toyStudent(r.Train.Spec(), 0.25, uint64(i+1)), Teacher: r.Teacher, Terms: r.Terms,
+			Train: r.Train, Optimizer: r.Optimizer, Clip: r.Clip, Seed: r.Seed,
+		}, 1))
+		for _, r := range runs {
+			r.MaxSteps, r.Valid = 1, nil
+		}
+		if i == 0 {
+			mutually(t, runs)
+		}
+		for p := range runs[i].Student.Params() {
+			if !slices.Equal(wide(p.Value), want.weights[p.Name]) {
+				t.Errorf("student %d: %s differs", i, p.Name)
+			}
+		}
+	}
+}
+
+func TestMutualResumes(t *testing.T) {
+	in := func(dirs []string) []*Run {
+		runs := peers(1, 2)
+		for i, r := range runs {
+			r.Dir, r.Resume, r.Every = dirs[i], true, 1
+		}
+		return runs
+	}
+	want := []string{t.TempDir(), t.TempDir()}
+	whole := in(want)
+	mutually(t, whole)
+	for k := 1; k <= 18; k += 4 {
+		dirs := []string{t.TempDir(), t.TempDir()}
+		for steps, err := range Mutual(t.Context(), in(dirs)...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if steps[0].N > 1 { // what a killed process would find
+				for i, dir := range dirs {
+					if s := must(ReadState(bytes.NewReader(checkpoint(t, dir)))); s.Step != steps[0].N-1 {
+						t.Errorf("run %d: a checkpoint of step %d; want %d", i, s.Step, steps[0].N-1)
+					}
+				}
+			}
+			if steps[0].N == k {
+				break
+			}
+		}
+		runs := in(dirs)
+		mutually(t, runs)
+		for i := range runs {
+			if runs[i].Student.Fingerprint() != whole[i].Student.Fingerprint() || !bytes.Equal(checkpoint(t, dirs[i]), checkpoint(t, want[i])) {
+				t.Errorf("stopped after step %d: run %d ended differently", k, i)
+			}
+		}
+	}
+	dirs := []string{want[0], t.TempDir()}
+	for _, err := range Mutual(t.Context(), in(dirs)...) {
+		checkError(t, err, "distill: run 1 of Mutual resumes after step 0 and run 0 after step 18; want one step")
+	}
+}
+
+func TestMutualRefuses(t *testing.T) {
+	for want, change := range map[string]func([]*Run) []*Run{
+		"distill: Mutual has 0 runs; want 2 or more":                  func([]*Run) []*Run { return nil },
+		"distill: Mutual has 1 runs; want 2 or more":                  func(r []*Run) []*Run { return r[:1] },
+		"distill: run 1 of Mutual is nil":                             func(r []*Run) []*Run { return []*Run{r[0], nil} },
+		"distill: runs 0 and 1 of Mutual have the same Student":       func(r []*Run) []*Run { return []*Run{r[0], r[0]} },
+		`distill: runs 0 and 2 of Mutual have the Dir "x"`:            func(r []*Run) []*Run { r[0].Dir, r[2].Dir = "x", "x"; return r },
+		"run 1 of Mutual: distill: Run.Student is nil":                func(r []*Run) []*Run { r[1].Student = nil; return r },
+		"run 2 of Mutual: distill: Run.Epochs and Run.MaxSteps are 0": func(r []*Run) []*Run { r[2].Epochs = 0; return r },
+		"data: Loader.Batch is 0":                                     func(r []*Run) []*Run { r[1].Train = data.Loader{Set: toySet[float32](9)}; return r },
+		"distill: Groups[0].Match is":                                 func(r []*Run) []*Run { r[1].Groups = []Group{{Match: "?"}}; return r },
+	} {
+		t.Run(want, func(t *testing.T) {
+			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			seen := 0
+			for steps, err := range Mutual(t.Context(), change(peers(1, 2, 3))...) {
+				seen++
+				checkError(t, err, want)
+				if steps != nil {
+					t.Errorf("%d steps with the error", len(steps))
+				}
+			}
+			if seen != 1 {
+				t.Errorf("%d errors; want 1", seen)
+			}
+		})
+	}
+}
+
+func TestMutualEnds(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	runs := peers(1, 2)
+	runs[1].MaxSteps = 4 // the first to end ends it
+	if n := len(mutually(t, runs)); n != 4 {
+		t.Errorf("%d steps; want 4", n)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for _, last = range Mutual(ctx, peers(1, 2)...) {
+		cancel()
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("error %v; want %v", last, context.Canceled)
+	}
+
+	runs = peers(1, 2)
+	runs[1].Clip, runs[1].Optimizer = 0, SGD{Rate: Constant(1e30)}
+	for _, last = range Mutual(t.Context(), runs...) {
+	}
+	if last == nil {
+		t.Error("no error where a student diverges")
+	}
+
+	var out bytes.Buffer
+	runs = peers(1, 2)
+	runs[0].Log = slog.New(slog.NewTextHandler(&out, nil))
+	runs[1].Teacher = teacher.Named{"a": teacher.Of(runs[0].Student)} // not said to be live
+	runs[1].AnyTeacher = true
+	for range Mutual(t.Context(), runs...) {
+		break
+	}
+	if !strings.Contains(out.String(), ErrTeacherChanged.Error()) {
+		t.Errorf("the log is %q; want %v", out.String(), ErrTeacherChanged)
+	}
+}
+
+// Measure agrees with a count by hand.
+func TestMeasure(t *testing.T) {
+	set := toySet[float64](23)
+	m := toyStudent(set.Spec(), 0.5, 3)
+	before := m.Fingerprint()
+	got, err := Measure(t.Context(), m, data.Loader{Set: set, Batch: 9, InOrder: true}, wise[float64]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := allOf(data.Loader{Set: set, Batch: 23, InOrder: true})[0]
+	logits, taught := must(m.Predict(b))["logits"], must(wise[float64]().Teach(t.Context(), b))["logits"]
+	var right, nll, labelled, agreed, kl, all float64
+	var z, p []float64
+	for i, w32 := range b.Weight.Float32s() {
+		w := float64(w32)
+		z, p = logProbabilities(z, logits, i), logProbabilities(p, taught, i)
+		if y := b.Label.Ints()[i]; y >= 0 {
+			labelled += w
+			nll -= w * z[y]
+			if argmax(z) == y {
+				right += w
+			}
+		}
+		all += w
+		if argmax(z) == argmax(p) {
+			agreed += w
+		}
+		for c := range p {
+			kl += w * math.Exp(p[c]) * (p[c] - z[c])
+		}
+	}
+	for name, pair := range map[string][2]float64{
+		"accuracy": {got.Accuracy, right / labelled}, "NLL": {got.NLL, nll / labelled},
+		"agreement": {got.Agreement, agreed / all}, "KL": {got.TeacherKL, kl / all}, "rows": {float64(got.Rows), 23}, "top 5": {got.Top5, 1},
+	} {
+		if math.Abs(pair[0]-pair[1]) > 1e-12 {
+			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])
+		}
+	}
+	if m.Fingerprint() != before {
+		t.Error("the student was changed")
+	}
+	alone := must(Measure(t.Context(), m, data.Loader{Set: set, Batch: 9, InOrder: true}, nil))
+	if alone.Accuracy != got.Accuracy || !math.IsNaN(alone.Agreement) {
+		t.Errorf("%+v without a teacher", alone)
+	}
+}
+
+func TestMeasureRefuses(t *testing.T) {
+	set := toySet[float32](9)
+	src := data.Loader{Set: set, Batch: 4}
+	m := toyStudent(set.Spec(), 0, 1)
+	changed := wise[float32]()
+	changed.Says.Classes = []string{"d", "c", "b", "a"}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, f := range map[string]func() (Metrics, error){
+		"distill: Measure wants a student and a source; one is nil": func() (Metrics, error) { return Measure(t.Context(), nil, src, nil) },
+		"Measure wants a student and a source":                      func() (Metrics, error) { return Measure(t.Context(), m, nil, nil) },
+		"the source has the inputs": func() (Metrics, error) {
+			return Measure(t.Context(), m, data.Loader{Set: toySet[float64](9), Batch: 4}, nil)
+		},
+		"the source and the teacher call class 0": func() (Metrics, error) { return Measure(t.Context(), m, src, changed) },
+		"teacher: Func.Do is nil":                 func() (Metrics, error) { return Measure(t.Context(), m, src, teacher.Func{Says: wise[float32]().Says}) },
+		"teacher: Card.Signals is empty":          func() (Metrics, error) { return Measure(t.Context(), m, src, teacher.Func{}) },
+		"data: Loader.Batch is 0":                 func() (Metrics, error) { return Measure(t.Context(), m, data.Loader{Set: set}, nil) },
+		"distill: the source is empty":            func() (Metrics, error) { return Measure(t.Context(), m, batches{spec: set.Spec()}, nil) },
+		"context canceled":                        func() (Metrics, error) { return Measure(cancelled, m, src, nil) },
+	} {
+		_, err := f()
+		checkError(t, err, want)
+	}
+}
+
+func TestEvaluateRefuses(t *testing.T) {
+	z := func(rows, cols int) data.Signals { return data.Signals{"logits": dense[float32](nil, rows, cols)} }
+	ints := func(v ...int) *tensor.Dense { return tensor.New(tensor.WithBacking(v)) }
+	view := must(dense[float32](nil, 3, 6).Slice(nil, tensor.S(0, 4))).(*tensor.Dense)
+	for want, test := range map[string]struct {
+		loss Loss
+		c    Case
+	}{
+		`distill: Run.Terms[0].Loss of "loss" is nil`:     {nil, Case{Student: z(3, 4)}},
+		"distill: Case.Student is empty":                  {KL{}, Case{}},
+		`Case.Student "logits" is no batch`:               {KL{}, Case{Student: data.Signals{"logits": nil}}},
+		`Case.Student "logits" is no batch of floats`:     {KL{}, Case{Student: data.Signals{"logits": view}}},
+		`Case.Student "other" is no batch of floats like`: {KL{}, Case{Student: data.Signals{"logits": dense[float32](nil, 3, 4), "other": dense[float32](nil, 5, 4)}}},
+		`Case.Teacher "logits" is no batch of 3 samples`:  {KL{}, Case{Student: z(3, 4), Teacher: z(5, 4)}},
+		"the target is (3, 5), the student's side (3, 4)": {KL{}, Case{Student: z(3, 4), Teacher: z(3, 5)}},
+		`no signal of the teacher is called "logits"`:     {KL{}, Case{Student: z(3, 4)}},
+		"CrossEntropy wants some":                         {CrossEntropy{}, Case{Student: z(3, 4)}},
+		"the labels of a batch of 3 are (2) of int":       {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1)}},
+		"labels (5) and weights (3)":                      {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2, 3, 0)}},
+		"the label of sample 0 is 4; want -1 to 3":        {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 4, 2)}},
+		"the weights of a batch of 3 are (3) of float64":  {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2), Weight: dense[float64](nil, 3)}},
+		"distill: Case.Weight is of 4 samples; want 3":    {MSE{}, Case{Student: z(3, 4), Teacher: z(3, 4), Weight: dense[float32](nil, 4)}},
+		"the loss panicked":                               {panics{}, Case{Student: z(3, 4)}},
+	} {
+		_, _, err := Evaluate(test.loss, test.c)
+		checkError(t, err, want)
+	}
+}
+
+// panics is a loss with a bug.
+type panics struct{}
+
+func (panics) Loss(*student.Builder, Lesson) Rows { panic("the loss panicked") }
