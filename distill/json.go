@@ -3,8 +3,8 @@ package distill
 import (
 	"encoding/json"
 	"math"
-	"strconv"
-	"strings"
+
+	"github.com/godistill/godistill/internal/jsonfloat"
 )
 
 // MarshalJSON implements [json.Marshaler].
@@ -54,27 +54,5 @@ func (v *TermValue) wire() any {
 	}{&v.Name, (*number)(&v.Value), (*number)(&v.Weight)}
 }
 
-// A number is a float64 that JSON can hold whatever it is: NaN is null, and an
-// infinity a string.
-type number float64
-
-func (n number) MarshalJSON() ([]byte, error) {
-	f := float64(n)
-	switch {
-	case math.IsNaN(f):
-		return []byte("null"), nil
-	case math.IsInf(f, 0):
-		return strconv.AppendQuote(nil, strconv.FormatFloat(f, 'g', -1, 64)), nil
-	}
-	return json.Marshal(f)
-}
-
-func (n *number) UnmarshalJSON(text []byte) error {
-	if string(text) == "null" {
-		*n = number(math.NaN())
-		return nil
-	}
-	f, err := strconv.ParseFloat(strings.Trim(string(text), `"`), 64)
-	*n = number(f)
-	return err
-}
+// A number can be written as JSON whatever it is.
+type number = jsonfloat.Float

@@ -79,30 +79,21 @@ func TestMutualIsSymmetric(t *testing.T) {
 }
 
 // Each of three students learns from what the others were before the step: as
-// one would from copies of them.
+// it would if they stayed as they are.
 func TestMutualIsSimultaneous(t *testing.T) {
-	runs := peers(1, 2, 3)
-	copies := peers(1, 2, 3)
-	for i := range runs {
-		for range copies[i].Steps(t.Context()) { // the others still have their first weights
-			break
-		}
-		copies[i].Student = toyStudent(runs[i].Train.Spec(), 0.25, uint64(i+1))
-	}
-	stay := peers(1, 2, 3)
-	for i, r := range stay {
-		want := traceOf(t, first(&Run{
-			Student: toyStudent(r.Train.Spec(), 0.25, uint64(i+1)), Teacher: r.Teacher, Terms: r.Terms,
-			Train: r.Train, Optimizer: r.Optimizer, Clip: r.Clip, Seed: r.Seed,
-		}, 1))
+	step := func() []*Run {
+		runs := peers(1, 2, 3)
 		for _, r := range runs {
 			r.MaxSteps, r.Valid = 1, nil
 		}
-		if i == 0 {
-			mutually(t, runs)
-		}
+		return runs
+	}
+	runs := step()
+	mutually(t, runs)
+	for i := range runs {
+		want := traceOf(t, step()[i]).weights
 		for p := range runs[i].Student.Params() {
-			if !slices.Equal(wide(p.Value), want.weights[p.Name]) {
+			if !slices.Equal(wide(p.Value), want[p.Name]) {
 				t.Errorf("student %d: %s differs", i, p.Name)
 			}
 		}

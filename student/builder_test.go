@@ -62,7 +62,7 @@ func TestMistakesEndTheBuild(t *testing.T) {
 		"panic": {func(*student.Builder, *gorgonia.Node) *gorgonia.Node { panic("out of ideas") }, "student: the build panicked: out of ideas"},
 		"stock reshape": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Scope("flat").Op(gorgonia.Reshape(x, tensor.Shape{5, 3}))
-		}, "student: flat: Gorgonia's Reshape(5, 3) is refused: it aliases its input; use Builder.Reshape"},
+		}, "student: flat: gorgonia's Reshape(5, 3) is refused: it aliases its input; use Builder.Reshape"},
 		"nil node": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Op(nil, nil) }, "the node is nil"},
 		"check": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			b.Check(errors.New("five is no good"))

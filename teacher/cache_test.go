@@ -372,7 +372,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 // wide is a set of 2000 samples with 16 inputs each.
-type wide struct{ toySet }
+type wide struct{}
 
 func (wide) Len() int { return 2000 }
 func (wide) Spec() data.Spec {

@@ -11,10 +11,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/internal/jsonfloat"
 )
 
 // Read reads a metrics.jsonl. A half-written last line is passed over; a line
@@ -154,27 +153,5 @@ func (r record) step() distill.Step {
 	}
 }
 
-// A number is a float64 in JSON as [distill.Metrics] writes it: NaN is null,
-// and an infinity a string.
-type number float64
-
-func (n number) MarshalJSON() ([]byte, error) {
-	f := float64(n)
-	switch {
-	case math.IsNaN(f):
-		return []byte("null"), nil
-	case math.IsInf(f, 0):
-		return json.Marshal(strconv.FormatFloat(f, 'g', -1, 64))
-	}
-	return json.Marshal(f)
-}
-
-func (n *number) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*n = number(math.NaN())
-		return nil
-	}
-	f, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
-	*n = number(f)
-	return err
-}
+// A number can be written as JSON whatever it is.
+type number = jsonfloat.Float

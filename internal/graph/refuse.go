@@ -57,7 +57,7 @@ func refuse(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 }
 
 func refusal(n *gorgonia.Node, why string) error {
-	return fmt.Errorf("Gorgonia's %v is refused: %s", n.Op(), why)
+	return fmt.Errorf("gorgonia's %v is refused: %s", n.Op(), why)
 }
 
 // fault is what is wrong with n by itself, "" for nothing.

@@ -48,8 +48,8 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		"Reshape": {func(x *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.Reshape(x, tensor.Shape{15, 24}) },
-			"Gorgonia's Reshape(15, 24) is refused: it aliases its input; use Builder.Reshape"},
-		"Ravel": {gorgonia.Ravel, "Gorgonia's Reshape(360) is refused"},
+			"gorgonia's Reshape(15, 24) is refused: it aliases its input; use Builder.Reshape"},
+		"Ravel": {gorgonia.Ravel, "gorgonia's Reshape(360) is refused"},
 		"UniformRandomNode": {func(x *gorgonia.Node) (*gorgonia.Node, error) {
 			return gorgonia.UniformRandomNode(x.Graph(), tensor.Float64, 0, 1, 3, 5), nil
 		}, "it draws from the clock"},
@@ -59,17 +59,17 @@ func TestRefused(t *testing.T) {
 		"BatchNorm":           {batchNorm, "batchnorm-0.9-0.0 is refused: its statistics live in the graph"},
 		"AveragePool2D":       {averagePool, "its gradient is wrong"},
 		"GlobalAveragePool2D": {gorgonia.GlobalAveragePool2D, "it has no gradient"},
-		"InverseSqrt":         {gorgonia.InverseSqrt, "Gorgonia's invSqrt is refused: its gradient is wrong"},
-		"Log2":                {gorgonia.Log2, "Gorgonia's log2 is refused: its gradient is wrong"},
+		"InverseSqrt":         {gorgonia.InverseSqrt, "gorgonia's invSqrt is refused: its gradient is wrong"},
+		"Log2":                {gorgonia.Log2, "gorgonia's log2 is refused: its gradient is wrong"},
 		"ByIndices":           {byIndices, "an index out of range"},
-		"Sum":                 {along(gorgonia.Sum, 2), "Gorgonia's Σ[2] is refused: it is wrong along an axis between"},
-		"Sum of two":          {along(gorgonia.Sum, 2, 3), "Gorgonia's Σ[2 3] is refused"},
-		"Mean":                {along(gorgonia.Mean, 2), "Gorgonia's Σ[2] is refused"},
-		"Max":                 {along(gorgonia.Max, 2), "Gorgonia's MaxAlong[2] is refused"},
-		"Broadcast":           {broadcast(2), "Gorgonia's Repeat2 is refused: its gradient is wrong along an axis between"},
-		"Broadcast of two":    {broadcast(0, 2), "Gorgonia's Repeat2 is refused"},
+		"Sum":                 {along(gorgonia.Sum, 2), "gorgonia's Σ[2] is refused: it is wrong along an axis between"},
+		"Sum of two":          {along(gorgonia.Sum, 2, 3), "gorgonia's Σ[2 3] is refused"},
+		"Mean":                {along(gorgonia.Mean, 2), "gorgonia's Σ[2] is refused"},
+		"Max":                 {along(gorgonia.Max, 2), "gorgonia's MaxAlong[2] is refused"},
+		"Broadcast":           {broadcast(2), "gorgonia's Repeat2 is refused: its gradient is wrong along an axis between"},
+		"Broadcast of two":    {broadcast(0, 2), "gorgonia's Repeat2 is refused"},
 		"inside": {func(x *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.Square(must(gorgonia.Log2(x))) },
-			"Gorgonia's log2 is refused"},
+			"gorgonia's log2 is refused"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { wantError(t, refusal(test.op), test.want) })
