@@ -94,9 +94,6 @@ func TestCacheRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := *plain
 			test.change(&r)
-			for range r.Steps(t.Context()) {
-				break
-			}
 			result, err := r.Fit(t.Context())
 			checkError(t, err, test.want)
 			if test.is != nil && !errors.Is(err, test.is) || result != nil {

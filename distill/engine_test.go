@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 	"pgregory.net/rapid"
@@ -81,17 +83,20 @@ func TestJointRefusesAccumulate(t *testing.T) {
 func TestTermsAreWeightedMeans(t *testing.T) {
 	set := toySet[float64](13)
 	r := split(set, 3, 5)
-	r.Student, r.Terms, r.MaxSteps = toyStudent(set.Spec(), 0, 1), Hinton(1, 0.7), 1
+	r.Student, r.Terms, r.MaxSteps = toyStudent(set.Spec(), 0, 2), Hinton(1, 0.7), 1
 	r.Valid = nil
 	batch := allOf(data.Loader{Set: set, Batch: 13, InOrder: true})[0]
 	logits := must(r.Student.Predict(batch))["logits"]
 	taught := must(r.Teacher.Teach(t.Context(), batch))["logits"]
-	var hard, soft, labelled, all float64
+	var hard, soft, right, labelled, all float64
 	var z, p []float64
 	for i, w := range batch.Weight.Float32s() {
 		z, p = logProbabilities(z, logits, i), logProbabilities(p, taught, i)
 		if y := batch.Label.Ints()[i]; y >= 0 {
 			hard, labelled = hard-float64(w)*z[y], labelled+float64(w)
+			if argmax(z) == y {
+				right += float64(w)
+			}
 		}
 		for c := range p {
 			soft += float64(w) * math.Exp(p[c]) * (p[c] - z[c])
@@ -107,9 +112,81 @@ func TestTermsAreWeightedMeans(t *testing.T) {
 	if want := 0.3*hard/labelled + 0.7*soft/all; math.Abs(got.Loss-want) > 1e-12 {
 		t.Errorf("the loss is %v, want %v", got.Loss, want)
 	}
+	if right == 0 || math.Abs(got.Accuracy-right/labelled) > 1e-12 {
+		t.Errorf("the accuracy is %v, want %v", got.Accuracy, right/labelled)
+	}
 	if got.Rows != 13 || got.N != 1 || got.Epoch != 0 || !got.End {
 		t.Errorf("step %+v; want all 13 rows in the one step of epoch 0", got)
 	}
+}
+
+// The size of the batches of validation changes nothing.
+func TestValidationIsAWeightedMean(t *testing.T) {
+	set := toySet[float64](13)
+	measured := func(batch int) Metrics {
+		r := split(set, 13, 1)
+		r.Epochs, r.Valid = 1, data.Loader{Set: toySet[float64](23), Batch: batch, InOrder: true}
+		return *fit(t, r).Valid
+	}
+	want := measured(23)
+	for _, batch := range []int{1, 5, 22, 40} {
+		if diff := cmp.Diff(want, measured(batch), cmpopts.EquateApprox(0, 1e-12), cmpopts.EquateNaNs()); diff != "" {
+			t.Errorf("batches of %d: %s", batch, diff)
+		}
+	}
+}
+
+// The seed of a run is that of its dropout.
+func TestSeedOfDropout(t *testing.T) {
+	losses := func(dropout float64, seed uint64) (all []float64) {
+		r := toyRun[float32]()
+		r.Student, r.Terms, r.Seed = toyStudent(r.Train.Spec(), dropout, 1), Hinton(2, 0.5), seed
+		for _, s := range traceOf(t, r).steps {
+			all = append(all, s.Loss)
+		}
+		return all
+	}
+	if slices.Equal(losses(0.25, 1), losses(0.25, 2)) || !slices.Equal(losses(0, 1), losses(0, 2)) {
+		t.Error("two seeds are the same with dropout, or differ without")
+	}
+}
+
+// A step of SGD is as long as its rate times the clipped norm.
+func TestStepIsClipped(t *testing.T) {
+	for _, limit := range []float64{0, 0.01, 1e3} {
+		r := split(toySet[float64](13), 13, 1)
+		r.Terms, r.Optimizer, r.Clip, r.MaxSteps, r.Valid = Hinton(2, 0.5), SGD{Rate: Constant(0.5)}, limit, 1, nil
+		r.Student = toyStudent(r.Train.Spec(), 0.25, 1)
+		before := toyStudent(r.Train.Spec(), 0.25, 1)
+		got := traceOf(t, r)
+		sum := 0.0
+		for p := range before.Params() {
+			for i, w := range wide(p.Value) {
+				sum += (w - got.weights[p.Name][i]) * (w - got.weights[p.Name][i])
+			}
+		}
+		want := got.steps[0].GradNorm
+		if limit == 0.01 {
+			want = limit
+		}
+		if length := math.Sqrt(sum) / 0.5; math.Abs(length/want-1) > 1e-4 {
+			t.Errorf("Clip %v: the gradient was %v long, want %v", limit, length, want)
+		}
+	}
+}
+
+func TestCopyPadded(t *testing.T) {
+	long := dense[float32]([]float64{9, 9, 9, 9, 9, 9}, 3, 2)
+	ints := tensor.New(tensor.WithBacking([]int{7, 7, 7, 7}))
+	if err := errors.Join(copyPadded(long, dense[float64]([]float64{1, 2}, 1, 2)), copyPadded(ints, tensor.New(tensor.WithBacking([]int{3, 4, 5})))); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(long.Float32s(), []float32{1, 2, 0, 0, 0, 0}) || !slices.Equal(ints.Ints(), []int{3, 4, 5, 0}) {
+		t.Errorf("%v and %v; want zeros after what was copied", long, ints)
+	}
+	checkError(t, copyPadded(ints, long), "it is of float32; want int")
+	checkError(t, copyPadded(long, ints), "does not fit (3, 2) of float32")
+	checkError(t, copyPadded(long, dense[float32](nil, 4, 2)), "(4, 2) of float32 does not fit (3, 2) of float32")
 }
 
 // Rows without labels count in the soft term alone.

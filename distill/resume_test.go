@@ -231,6 +231,21 @@ func TestResumeFinished(t *testing.T) {
 	sameEnd(t, finishIn(t, dir), want)
 }
 
+// Whoever derived something from the weights is told that they are others now.
+func TestResumeTouches(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		r := keptRun(dir)
+		r.Valid = nil
+		fit(t, r) // the second time there is nothing left to do but to restore
+		for p := range r.Student.Params() {
+			if p.Version() == 0 {
+				t.Errorf("%s was written to, and not touched", p.Name)
+			}
+		}
+	}
+}
+
 // The steps to come cannot depend on what was tried before.
 func TestResumeEarlyStopped(t *testing.T) {
 	stopping := func(dir string) *Run {
@@ -276,28 +291,28 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	otherTeacher := wise[float32]()
 	otherTeacher.Says.Fingerprint[3] = 9
 	for want, change := range map[string]func(*Run){
-		"Train.Batch 8; this run has 4":         func(r *Run) { r.Train = data.Loader{Set: toySet[float32](46), Batch: 4, Seed: 3} },
-		"Train.Seed 3; this run has 4":          func(r *Run) { r.Train = data.Loader{Set: toySet[float32](46), Batch: 8, Seed: 4} },
-		"Train.Spec.Fingerprint":                func(r *Run) { r.Train = data.Loader{Set: toySet[float32](47), Batch: 8, Seed: 3} },
-		"Valid.Spec.Fingerprint":                func(r *Run) { r.Valid = data.Loader{Set: toySet[float32](24), Batch: 9, InOrder: true} },
-		"Valid data.Loader; this run has nil":   func(r *Run) { r.Valid = nil },
-		"Seed 5; this run has 6":                func(r *Run) { r.Seed = 6 },
-		"Terms[1].Loss.T 2; this run has 3":     func(r *Run) { r.Terms[1].Loss = KL{T: Constant(3)} },
-		"Terms[1].Weight 0.7; this run has 0.8": func(r *Run) { r.Terms[1].Weight = Constant(0.8) },
-		"Terms[2].Name":                         func(r *Run) { r.Terms = r.Terms[:2] },
+		"Train.Batch 8; this run has 4":                               func(r *Run) { r.Train = data.Loader{Set: toySet[float32](46), Batch: 4, Seed: 3} },
+		"Train.Seed 3; this run has 4":                                func(r *Run) { r.Train = data.Loader{Set: toySet[float32](46), Batch: 8, Seed: 4} },
+		"Train.Spec.Fingerprint":                                      func(r *Run) { r.Train = data.Loader{Set: toySet[float32](47), Batch: 8, Seed: 3} },
+		"Valid.Spec.Fingerprint":                                      func(r *Run) { r.Valid = data.Loader{Set: toySet[float32](24), Batch: 9, InOrder: true} },
+		"Valid data.Loader; this run has nil":                         func(r *Run) { r.Valid = nil },
+		"Seed 5; this run has 6":                                      func(r *Run) { r.Seed = 6 },
+		"Terms[1].Loss.T 2; this run has 3":                           func(r *Run) { r.Terms[1].Loss = KL{T: Constant(3)} },
+		"Terms[1].Weight 0.7; this run has 0.8":                       func(r *Run) { r.Terms[1].Weight = Constant(0.8) },
+		"Terms[2].Name":                                               func(r *Run) { r.Terms = r.Terms[:2] },
 		"Terms[0].Loss distill.CrossEntropy; this run has distill.KL": func(r *Run) { r.Terms[0].Loss = KL{} },
 		"Optimizer distill.Adam; this run has distill.AdamW":          func(r *Run) { r.Optimizer = AdamW(r.Optimizer.(Adam)) },
-		"Optimizer.Rate":                   func(r *Run) { r.Optimizer = Adam{Rate: Cosine(0.05, 0.02, 18)} },
-		"Clip 1; this run has 0":           func(r *Run) { r.Clip = 0 },
-		"Accumulate 1; this run has 2":     func(r *Run) { r.Accumulate = 2 },
-		"Epochs 3; this run has 4":         func(r *Run) { r.Epochs, r.Optimizer = 4, Adam{Rate: Cosine(0.05, 0.01, 18)} },
-		"MaxSteps 0; this run has 18":      func(r *Run) { r.MaxSteps = 18 },
-		"Patience 0; this run has 2":       func(r *Run) { r.Patience = 2 },
-		"Monitor nil; this run has":        func(r *Run) { r.Monitor = ByNLL },
-		"Groups none; this run has":        func(r *Run) { r.Groups = []Group{{Match: "*.bias", NoDecay: true}} },
-		"Teacher.Fingerprint":              func(r *Run) { r.Teacher = otherTeacher },
-		"Student.Module.Dropout 0.25":      func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.5, 1) },
-		"Student.Fingerprint":              func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.25, 2) },
+		"Optimizer.Rate":                                              func(r *Run) { r.Optimizer = Adam{Rate: Cosine(0.05, 0.02, 18)} },
+		"Clip 1; this run has 0":                                      func(r *Run) { r.Clip = 0 },
+		"Accumulate 1; this run has 2":                                func(r *Run) { r.Accumulate = 2 },
+		"Epochs 3; this run has 4":                                    func(r *Run) { r.Epochs, r.Optimizer = 4, Adam{Rate: Cosine(0.05, 0.01, 18)} },
+		"MaxSteps 0; this run has 18":                                 func(r *Run) { r.MaxSteps = 18 },
+		"Patience 0; this run has 2":                                  func(r *Run) { r.Patience = 2 },
+		"Monitor nil; this run has":                                   func(r *Run) { r.Monitor = ByNLL },
+		"Groups none; this run has":                                   func(r *Run) { r.Groups = []Group{{Match: "*.bias", NoDecay: true}} },
+		"Teacher.Fingerprint":                                         func(r *Run) { r.Teacher = otherTeacher },
+		"Student.Module.Dropout 0.25":                                 func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.5, 1) },
+		"Student.Fingerprint":                                         func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.25, 2) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := keptRun(dir)
