@@ -39,7 +39,7 @@ func (k KL) at(step int) float64 {
 }
 
 func (k KL) validate(steps int) error {
-	for i := range max(steps, 1) {
+	for i := range looked(steps) {
 		if T := k.at(i); !(T > 0) || math.IsInf(T, 0) {
 			return fmt.Errorf("distill: KL.T is %v at step %d; want a finite number above 0", T, i)
 		}
@@ -49,7 +49,7 @@ func (k KL) validate(steps int) error {
 
 // answered refuses temperatures that a teacher of top-k logits did not record.
 func (k KL) answered(temps []float64, steps int) error {
-	for i := range max(steps, 1) {
+	for i := range looked(steps) {
 		T := k.at(i)
 		ok := false
 		for _, t := range temps {

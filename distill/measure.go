@@ -101,12 +101,15 @@ func (v *validation) batch(step int, b taught, meter *meter, sums, totals []floa
 	return meter.add(logits, v.taughtLogits(logits), classes(b.Batch), b.Weight.Float32s())
 }
 
-// taughtLogits are the teacher's for the batch that is bound, if they can be
-// compared with the student's.
+// taughtLogits are the teacher's for the batch that is bound, or the classes of
+// its largest ones, if they can be compared with the student's.
 func (v *validation) taughtLogits(student *tensor.Dense) *tensor.Dense {
-	n := v.engine.lesson.Teacher[teacher.Logits]
-	if n == nil || !n.Shape().Eq(student.Shape()) {
-		return nil
+	all := v.engine.lesson.Teacher
+	if n := all[teacher.Logits]; n != nil && n.Shape().Eq(student.Shape()) {
+		return n.Value().(*tensor.Dense)
 	}
-	return n.Value().(*tensor.Dense)
+	if n := all[teacher.Logits+teacher.IDSuffix]; n != nil && n.Dims() == 2 && n.Shape()[0] == student.Shape()[0] {
+		return n.Value().(*tensor.Dense)
+	}
+	return nil
 }

@@ -26,7 +26,8 @@ type Metrics struct {
 	Accuracy, Top5, NLL, ECE float64
 	// Agreement is the share of rows where student and teacher have the same
 	// first class, and TeacherKL the mean of KL(teacher || student) in nats at
-	// T = 1. NaN without a teacher.
+	// T = 1. NaN without a teacher; TeacherKL also with one that answers only
+	// its top-k logits.
 	Agreement, TeacherKL float64
 }
 
@@ -85,15 +86,16 @@ type meter struct {
 }
 
 // add measures rows: the student's logits (R, C), the teacher's of the same
-// shape or nil, the R labels or nil, with -1 for none, and the R weights, or
-// nil where each is 1. Rows of weight 0 are not looked at.
+// shape, the classes of its k largest (R, k) or nil, the R labels or nil, with
+// -1 for none, and the R weights, or nil where each is 1. Rows of weight 0 are
+// not looked at.
 func (m *meter) add(student, teacher *tensor.Dense, labels []int, weights []float32) error {
 	if !plain(student) || student.Dims() != 2 || student.Shape()[1] == 0 {
 		return fmt.Errorf("distill: the student's logits are %v of %v; want rows of classes, in floats", student.Shape(), student.Dtype())
 	}
 	rows, classes := student.Shape()[0], student.Shape()[1]
 	switch {
-	case teacher != nil && (!plain(teacher) || !teacher.Shape().Eq(student.Shape())):
+	case teacher != nil && !isTop(teacher, rows) && (!plain(teacher) || !teacher.Shape().Eq(student.Shape())):
 		return fmt.Errorf("distill: the teacher's logits are %v of %v; want the student's %v, in floats", teacher.Shape(), teacher.Dtype(), student.Shape())
 	case labels != nil && len(labels) != rows:
 		return fmt.Errorf("distill: %d labels; want one for each of %d rows", len(labels), rows)
@@ -115,12 +117,26 @@ func (m *meter) add(student, teacher *tensor.Dense, labels []int, weights []floa
 			}
 			m.label(labels[r], weight)
 		}
-		if teacher != nil {
+		switch {
+		case teacher == nil:
+		case plain(teacher):
 			m.teacher = logProbabilities(m.teacher, teacher, r)
 			m.teach(weight)
+		default:
+			first := teacher.Ints()[r*teacher.Shape()[1]]
+			if first < 0 || first >= classes {
+				return fmt.Errorf("distill: the teacher's first class of row %d is %d; want 0 to %d", r, first, classes-1)
+			}
+			m.agree(first, weight)
+			m.kl = math.NaN()
 		}
 	}
 	return nil
+}
+
+// isTop says whether t are the classes of rows, the first one first.
+func isTop(t *tensor.Dense, rows int) bool {
+	return t.Dtype() == tensor.Int && t.Dims() == 2 && t.Shape()[0] == rows && t.Shape()[1] > 0
 }
 
 // label measures the student's row against its label.
@@ -143,14 +159,19 @@ func (m *meter) label(label int, weight float64) {
 
 // teach measures the student's row against the teacher's.
 func (m *meter) teach(weight float64) {
-	m.taught += weight
-	if rank(m.student, argmax(m.teacher)) == 0 {
-		m.agreed += weight
-	}
+	m.agree(argmax(m.teacher), weight)
 	for k, p := range m.teacher {
 		if !math.IsInf(p, -1) { // 0 log 0 = 0
 			m.kl += weight * math.Exp(p) * (p - m.student[k])
 		}
+	}
+}
+
+// agree measures the student's row against the teacher's first class.
+func (m *meter) agree(first int, weight float64) {
+	m.taught += weight
+	if rank(m.student, first) == 0 {
+		m.agreed += weight
 	}
 }
 

@@ -31,7 +31,8 @@ type Run struct {
 	Train data.Source
 	// Valid, if it is not nil, is measured after each epoch, and chooses the
 	// best one. The teacher is asked about it too: a teacher.Cache has to hold
-	// it. It is no test set: keep that for after the last decision.
+	// it, or needs its teacher beside it (teacher.Or). It is no test set: keep
+	// that for after the last decision.
 	Valid data.Source
 	// Optimizer changes the weights: SGD, Adam, AdamW, or one's own.
 	Optimizer Optimizer
@@ -62,7 +63,8 @@ type Run struct {
 	Dir   string
 	Every int
 	// Resume goes on from the checkpoint in Dir, if there is one. Without it,
-	// the run starts anew.
+	// the run starts anew. Everything else, the student's weights too, is as it
+	// was when the run began; what is not is refused by name.
 	Resume bool
 	// AnyTeacher allows a teacher that is no better than chance on Valid.
 	AnyTeacher bool
@@ -188,13 +190,17 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 
 // checkSchedule refuses values that are negative or not finite.
 func checkSchedule(what string, s Schedule, steps int) error {
-	for i := range max(steps, 1) {
+	for i := range looked(steps) {
 		if v := s(i); checkFactor("", v) != nil {
 			return checkFactor(fmt.Sprintf("%s at step %d", what, i), v)
 		}
 	}
 	return nil
 }
+
+// looked is how many steps of a schedule are looked at beforehand: at least
+// one where their number is not known, and a million of more.
+func looked(steps int) int { return min(max(steps, 1), 1_000_000) }
 
 // checkData refuses data that the student or the teacher was not made for.
 func (r *Run) checkData(field string, spec data.Spec, card teacher.Card) error {

@@ -497,3 +497,22 @@ func TestConfigHasEveryField(t *testing.T) {
 		}
 	}
 }
+
+// A run that MaxSteps ends within an epoch is measured at its last step.
+func TestLastStepIsMeasured(t *testing.T) {
+	r := toyRun[float32]()
+	r.MaxSteps = 4
+	for step, err := range r.Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step.End || (step.Valid != nil) != (step.N == 4) {
+			t.Errorf("step %d: end %t, valid %v; want it measured at step 4 alone", step.N, step.End, step.Valid)
+		}
+	}
+	r = toyRun[float32]()
+	r.MaxSteps = 4
+	if got := fit(t, r); got.Valid == nil || got.BestEpoch != 0 || got.Epochs != 0 {
+		t.Errorf("%+v; want metrics, best epoch 0 and no whole epoch", got)
+	}
+}

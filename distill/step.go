@@ -23,8 +23,8 @@ type Step struct {
 	Rate float64
 	// GradNorm is the global norm of the gradient, before clipping.
 	GradNorm float64
-	// Valid has the metrics on the validation data, at the end of an epoch of
-	// a run that has such data; else it is nil.
+	// Valid has the metrics on the validation data, at the end of an epoch and
+	// of MaxSteps, in a run that has such data; else it is nil.
 	Valid *Metrics
 	// Best says that Valid is the best so far.
 	Best bool

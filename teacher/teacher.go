@@ -9,6 +9,9 @@
 //	}
 //	run := distill.Run{Teacher: c, ...}
 //
+// A cache answers what was recorded and nothing else; [Or] asks the teacher
+// itself about the rest, such as validation rows: teacher.Or(c, t).
+//
 // A teacher is never trained through, and a run never writes to it.
 package teacher
 

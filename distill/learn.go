@@ -1,0 +1,186 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/student"
+)
+
+// take takes a step, and measures the student where an epoch or the run ends.
+// After an error, the state is neither that before the step nor that after it.
+func (s *session) take(ctx context.Context, g group) (Step, error) {
+	step, err := s.learn(g)
+	if err == nil {
+		err = s.measure(ctx, &step)
+	}
+	return step, err
+}
+
+// learn takes one optimizer step.
+func (s *session) learn(g group) (Step, error) {
+	if s.train == nil {
+		if err := s.build(g.batches[0]); err != nil {
+			return Step{}, err
+		}
+	}
+	at := s.state.Step
+	out, err := s.train.pass(at, g.batches)
+	if err != nil {
+		return Step{}, err
+	}
+	norm, err := s.update(at, out, len(g.batches))
+	if err != nil {
+		return Step{}, err
+	}
+	s.state.Step, s.state.Epoch, s.state.Batch = at+1, g.epoch, g.next
+	if g.end {
+		s.state.Epoch, s.state.Batch = g.epoch+1, 0
+	}
+	return Step{
+		N: at + 1, Epoch: g.epoch, End: g.end, Rows: out.rows, Loss: out.loss, Terms: out.terms,
+		Accuracy: out.right / out.labelled, Rate: s.Optimizer.LearningRate(at), GradNorm: norm,
+		state: s.snapshot,
+	}, nil
+}
+
+// build compiles the student and its terms for batches like the first.
+func (s *session) build(b taught) error {
+	rows := b.Weight.Shape()[0]
+	mode := student.Mode{Rows: rows, Training: true, Seed: s.Seed}
+	e, err := newEngine(s.Student, s.extra, s.Terms, s.Train.Spec(), s.card, mode)
+	if err != nil {
+		return err
+	}
+	s.train = e
+	if err := s.tune(); err != nil {
+		return err
+	}
+	if s.resumed.Tensors != nil {
+		if err := s.restore(s.extra.All); err != nil {
+			return err
+		}
+	}
+	if s.Dir == "" {
+		return nil
+	}
+	return os.MkdirAll(s.Dir, 0o755)
+}
+
+// tune finds out how each parameter is treated, and makes room for what the
+// optimizer keeps.
+func (s *session) tune() error {
+	params, _ := s.train.grads(1)
+	if len(params) == 0 {
+		return errors.New("distill: no trainable parameter of the student reaches the loss; is it wired to the student's taps?")
+	}
+	for _, p := range s.train.program.Unused() {
+		s.log().Warn("a parameter does not reach the loss and will not be trained", "parameter", p.Name)
+	}
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.Name
+	}
+	treatments, err := treat(s.Groups, names)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(treatments, func(t treatment) bool { return !t.freeze }) {
+		return errors.New("distill: Run.Groups freeze every parameter; want one or more to train")
+	}
+	s.tuned = map[*student.Param]*tuning{}
+	for i, p := range params {
+		t := &tuning{treatment: treatments[i]}
+		for _, name := range s.Optimizer.Slots() {
+			slot := tensor.New(tensor.Of(p.Value.Dtype()), tensor.WithShape(p.Value.Shape()...))
+			if s.resumed.Tensors != nil {
+				if err := s.recall("slot/"+name+"/"+p.Name, slot); err != nil {
+					return err
+				}
+			}
+			t.slots = append(t.slots, slot)
+		}
+		s.tuned[p] = t
+	}
+	return nil
+}
+
+// update changes the weights by the gradients of the last pass, over n
+// batches, unless something is no number any more.
+func (s *session) update(step int, out outcome, n int) (norm float64, err error) {
+	for _, t := range out.terms {
+		if t.Weight != 0 && !isNumber(t.Value) {
+			return 0, &DivergedError{Step: step + 1, Term: t.Name, Value: t.Value}
+		}
+	}
+	params, grads := s.trained(n)
+	norm = gradNorm(grads)
+	if !isNumber(norm) {
+		return norm, &DivergedError{Step: step + 1, Term: "gradient", Value: norm}
+	}
+	if s.Clip > 0 {
+		clip(grads, norm, s.Clip)
+	}
+	rate := s.Optimizer.LearningRate(step)
+	for i, p := range params {
+		t := s.tuned[p]
+		if err := s.Optimizer.Update(step, rate*t.rate, t.decay, p.Value, grads[i], t.slots); err != nil {
+			return norm, err
+		}
+		p.Touch()
+	}
+	return norm, nil
+}
+
+// trained are the parameters that no group freezes, with their gradients.
+func (s *session) trained(n int) (params []*student.Param, grads []*tensor.Dense) {
+	all, g := s.train.grads(n)
+	for i, p := range all {
+		if !s.tuned[p].freeze {
+			params, grads = append(params, p), append(grads, g[i])
+		}
+	}
+	return params, grads
+}
+
+func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// measure validates the student after the last step of an epoch, or of all, and
+// remembers the epoch if it is the best.
+func (s *session) measure(ctx context.Context, step *Step) error {
+	if s.Valid == nil || !step.End && step.N != s.MaxSteps {
+		return nil
+	}
+	m, err := s.valid.measure(ctx, step.N-1)
+	if err != nil {
+		return fmt.Errorf("distill: Run.Valid: %w", err)
+	}
+	step.Valid = &m
+	if s.state.BestMetrics != nil && !s.Monitor.better(m, *s.state.BestMetrics) {
+		s.state.Stale++
+		return nil
+	}
+	step.Best = true
+	s.state.Best, s.state.BestEpoch, s.state.BestMetrics, s.state.Stale = s.Monitor.score(m), step.Epoch, &m, 0
+	s.keep()
+	return nil
+}
+
+// keep copies the student's weights as the best so far.
+func (s *session) keep() {
+	if s.best == nil {
+		s.best = map[string]*tensor.Dense{}
+	}
+	for p := range s.Student.Params() {
+		if s.best[p.Name] == nil {
+			s.best[p.Name] = tensor.New(tensor.Of(p.Value.Dtype()), tensor.WithShape(p.Value.Shape()...))
+		}
+		_ = copyPadded(s.best[p.Name], p.Value) // same shape and dtype
+	}
+}

@@ -1,0 +1,132 @@
+package distill
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path/filepath"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/student"
+)
+
+// load takes up the checkpoint, if the run is to be resumed and there is one.
+func (s *session) load() error {
+	if !s.Resume {
+		return nil
+	}
+	state, err := loadState(filepath.Join(s.Dir, CheckpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := diff(state.Config, s.config); err != nil {
+		return err
+	}
+	s.resumed = state
+	s.state = State{
+		Step: state.Step, Epoch: state.Epoch, Batch: state.Batch,
+		Best: state.Best, BestEpoch: state.BestEpoch, BestMetrics: state.BestMetrics, Stale: state.Stale,
+	}
+	if state.BestMetrics != nil {
+		s.keep()
+		for name, t := range s.best {
+			if err := s.recall("best/"+name, t); err != nil {
+				return err
+			}
+		}
+	}
+	return s.restore(s.Student.Params)
+}
+
+// restore copies the checkpoint's parameters.
+func (s *session) restore(params func() iter.Seq[*student.Param]) error {
+	for p := range params() {
+		if err := s.recall("param/"+p.Name, p.Value); err != nil {
+			return err
+		}
+		p.Touch()
+	}
+	return nil
+}
+
+func (s *session) recall(name string, dst *tensor.Dense) error {
+	src := s.resumed.Tensors[name]
+	if src == nil || !src.Shape().Eq(dst.Shape()) || src.Dtype() != dst.Dtype() {
+		return fmt.Errorf("distill: the checkpoint has no %s of %v, %v", name, dst.Shape(), dst.Dtype())
+	}
+	return copyPadded(dst, src)
+}
+
+// checkpoint saves the state, if it is time to: at the end of an epoch, or
+// after Every steps.
+func (s *session) checkpoint(end bool) error {
+	due := end
+	if s.Every > 0 {
+		due = s.state.Step%s.Every == 0
+	}
+	if s.Dir == "" || !due {
+		return nil
+	}
+	return s.save()
+}
+
+func (s *session) save() error {
+	return saveState(filepath.Join(s.Dir, CheckpointFile), s.snapshot())
+}
+
+// snapshot is the state with the tensors that are in use: it is not a copy.
+func (s *session) snapshot() State {
+	state := s.state
+	state.Config = s.config
+	state.Tensors = map[string]*tensor.Dense{}
+	for p := range s.Student.Params() {
+		state.Tensors["param/"+p.Name] = p.Value
+	}
+	for p := range s.extra.All() {
+		state.Tensors["param/"+p.Name] = p.Value
+	}
+	for p, t := range s.tuned {
+		for i, name := range s.Optimizer.Slots() {
+			state.Tensors["slot/"+name+"/"+p.Name] = t.slots[i]
+		}
+	}
+	for name, t := range s.best {
+		state.Tensors["best/"+name] = t
+	}
+	return state
+}
+
+// close leaves a checkpoint, if the last step is sound, gives the student its
+// best weights, and makes sure that the teacher is what it was.
+func (s *session) close(sound bool) error {
+	var err error
+	if s.Dir != "" && s.train != nil && sound {
+		err = s.save()
+	}
+	if s.ending != Interrupted {
+		s.settle()
+	}
+	if s.Teacher == nil || s.card.Live {
+		return err
+	}
+	card, e := s.Teacher.Card()
+	if e == nil && card.Fingerprint != s.card.Fingerprint {
+		e = ErrTeacherChanged
+	}
+	return errors.Join(err, e)
+}
+
+// settle gives the student the weights of the best epoch.
+func (s *session) settle() {
+	for p := range s.Student.Params() {
+		if t := s.best[p.Name]; t != nil {
+			_ = copyPadded(p.Value, t) // same shape and dtype
+			p.Touch()
+		}
+	}
+}
