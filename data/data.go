@@ -24,7 +24,6 @@ package data
 import (
 	"context"
 	"iter"
-	"reflect"
 
 	"gorgonia.org/tensor"
 )
@@ -144,12 +143,25 @@ type Element interface {
 // Row is row r of t, counted along the leading axis, as a slice that shares t's
 // memory, or nil when t is nil or holds another type than E.
 func Row[E Element](t *tensor.Dense, r int) []E {
-	// Data allocates even when the type is another.
-	if t == nil || t.Dtype().Type != reflect.TypeFor[E]() {
+	if t == nil || t.Dims() == 0 {
 		return nil
 	}
-	all, ok := t.Data().([]E)
-	if !ok {
+	var all []E
+	switch p := any(&all).(type) { // Data would allocate at each call
+	case *[]float32:
+		if t.Dtype() == tensor.Float32 {
+			*p = t.Float32s()
+		}
+	case *[]float64:
+		if t.Dtype() == tensor.Float64 {
+			*p = t.Float64s()
+		}
+	case *[]int:
+		if t.Dtype() == tensor.Int {
+			*p = t.Ints()
+		}
+	}
+	if all == nil {
 		return nil
 	}
 	n := len(all) / t.Shape()[0]

@@ -64,10 +64,10 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		}
 		t, err := s.course(s.Valid).ask(ctx, b)
 		if errors.Is(err, teacher.ErrMissing) {
-			return fmt.Errorf("distill: the teacher on Run.Valid: %w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself", err)
+			return fmt.Errorf("distill: Run.Valid: %w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself", err)
 		}
 		if err != nil {
-			return fmt.Errorf("distill: the teacher on Run.Valid: %w", err)
+			return fmt.Errorf("distill: Run.Valid: %w", err)
 		}
 		first, c := firstChoices(t.signals, s.card)
 		labels, weights := classes(b), b.Weight.Float32s()
