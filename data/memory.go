@@ -169,7 +169,7 @@ func copyRow(dst *tensor.Dense, r int, src *tensor.Dense, i int) {
 		copy(Row[int](dst, r), Row[int](src, i))
 	case tensor.Uint8:
 		to := Row[float32](dst, r)
-		for j, v := range src.Data().([]uint8)[i*len(to) : (i+1)*len(to)] {
+		for j, v := range src.Uint8s()[i*len(to) : (i+1)*len(to)] {
 			to[j] = float32(v)
 		}
 	}

@@ -62,6 +62,50 @@ func TestCacheIsTheTeacher(t *testing.T) {
 	}
 }
 
+// A cache of the training rows, with the teacher for the others, is the
+// teacher. Alone, it says what is missing.
+func TestCacheOfTheTrainingRows(t *testing.T) {
+	validated := func() (*Run, data.Set, teacher.Teacher) {
+		r, set, master := digitsRun(t)
+		r.Valid, r.AnyTeacher = data.Loader{Set: must(data.Digits()).Valid, Batch: 90, InOrder: true}, true
+		return r, set, master
+	}
+	live, set, master := validated()
+	fit(t, live)
+	c := record(t, master, set, teacher.Recording{})
+	both, _, _ := validated()
+	both.Teacher = teacher.Or(c, master)
+	fit(t, both)
+	if !bytes.Equal(checkpoint(t, live.Dir), checkpoint(t, both.Dir)) {
+		t.Error("the checkpoints differ")
+	}
+
+	alone, _, _ := validated()
+	alone.Teacher = c
+	_, err := alone.Fit(t.Context())
+	if !errors.Is(err, teacher.ErrMissing) {
+		t.Errorf("error %v; want %v", err, teacher.ErrMissing)
+	}
+	checkError(t, err, "distill: Run.Valid: teacher: not in the cache")
+	checkError(t, err, "data.Concat, or teacher.Or")
+
+	both.Train = data.Loader{Set: must(data.Shift{Pixels: 2}.Of(must(data.Digits()).Train)), Batch: 32}
+	_, err = both.Fit(t.Context())
+	checkError(t, err, "25 views; 9 were recorded")
+}
+
+// Agreement is the same with the largest logits; the divergence needs them all.
+func TestMeasureTopK(t *testing.T) {
+	r, set, master := digitsRun(t)
+	c := record(t, master, set, teacher.Recording{TopK: 3})
+	src := data.Loader{Set: set, Batch: 40, InOrder: true} // the last batch is padded
+	want := must(Measure(t.Context(), r.Student, src, master))
+	got := must(Measure(t.Context(), r.Student, src, c))
+	if got.Agreement != want.Agreement || !(want.Agreement > 0) || !math.IsNaN(got.TeacherKL) {
+		t.Errorf("agreement %v and divergence %v; want %v and NaN", got.Agreement, got.TeacherKL, want.Agreement)
+	}
+}
+
 // The k largest of k classes are all there is.
 func TestTopKOfAll(t *testing.T) {
 	dense, set, master := digitsRun(t)

@@ -29,6 +29,7 @@ func TestMeter(t *testing.T) {
 	nan := math.NaN()
 	student := logits[float64]([]float64{0.7, 0.2, 0.1}, []float64{0.5, 0.25, 0.25}, []float64{0.2, 0.2, 0.6})
 	teacher := logits[float64]([]float64{0.5, 0.5, 0}, []float64{0.25, 0.25, 0.5}, []float64{0.2, 0.2, 0.6})
+	top := tensor.New(tensor.WithShape(3, 2), tensor.WithBacking([]int{0, 1, 2, 0, 2, 9}))
 	kl1 := 0.5*math.Log(0.5/0.7) + 0.5*math.Log(0.5/0.2)
 	kl2 := 0.25*math.Log(0.25/0.5) + 0.5*math.Log(0.5/0.25)
 	tests := map[string]struct {
@@ -48,6 +49,9 @@ func TestMeter(t *testing.T) {
 		}},
 		"a teacher": {teacher: teacher, want: Metrics{
 			Accuracy: nan, Top5: nan, NLL: nan, ECE: nan, Agreement: 2.0 / 3, TeacherKL: (kl1 + kl2) / 3,
+		}},
+		"a top-k teacher": {teacher: top, weights: []float32{3, 1, 1}, want: Metrics{
+			Accuracy: nan, Top5: nan, NLL: nan, ECE: nan, Agreement: 0.8, TeacherKL: nan,
 		}},
 		"weights": {teacher: teacher, labels: []int{0, 1, 99}, weights: []float32{3, 1, 0}, want: Metrics{
 			Accuracy: 0.75, Top5: 1, NLL: -(3*math.Log(0.7) + math.Log(0.25)) / 4, ECE: (3*0.3 + 0.5) / 4,
@@ -165,6 +169,9 @@ func TestMeterRefuses(t *testing.T) {
 		{dense[float32](nil, 12), nil, nil, nil, "the student's logits are (12) of float32"},
 		{tensor.New(tensor.WithShape(3, 4), tensor.Of(tensor.Int)), nil, nil, nil, "the student's logits are (3, 4) of int"},
 		{z, dense[float32](nil, 3, 5), nil, nil, "the teacher's logits are (3, 5) of float32; want the student's (3, 4)"},
+		{z, tensor.New(tensor.WithShape(3, 1), tensor.WithBacking([]int{0, 4, 0})), nil, nil, "the teacher's first class of row 1 is 4; want 0 to 3"},
+		{z, tensor.New(tensor.WithShape(3, 1), tensor.WithBacking([]int{0, 3, -1})), nil, nil, "the teacher's first class of row 2 is -1; want 0 to 3"},
+		{z, tensor.New(tensor.WithBacking([]int{0, 3, 1})), nil, nil, "the teacher's logits are (3) of int; want the student's (3, 4)"},
 		{z, nil, []int{1, 2}, nil, "2 labels; want one for each of 3 rows"},
 		{z, nil, []int{1, 2, 4}, nil, "the label of row 2 is 4; want less than 4"},
 		{z, nil, nil, make([]float32, 5), "5 weights; want one for each of 3 rows"},
