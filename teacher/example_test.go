@@ -3,6 +3,7 @@ package teacher_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -107,6 +108,34 @@ func ExampleMean() {
 	// Output:
 	// [6.00 3.00]
 	// [-0.69 -0.70]
+}
+
+// What was recorded is read, and the rest is asked.
+func ExampleOr() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "parity")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	cache, err := teacher.Record(ctx, parity, numbers{}, dir, teacher.Recording{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+
+	seven := data.Batch{
+		N:  1,
+		ID: []data.ID{{Sample: 7}},
+		In: data.Signals{data.Input: tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{7}))},
+	}
+	_, err = cache.Teach(ctx, seven)
+	fmt.Println(errors.Is(err, teacher.ErrMissing))
+	signals, err := teacher.Or(cache, parity).Teach(ctx, seven)
+	fmt.Println(signals[teacher.Logits].Data(), err)
+	// Output:
+	// true
+	// [0 3] <nil>
 }
 
 // Two teachers side by side.

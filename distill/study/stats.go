@@ -1,15 +1,3 @@
-// Package study compares ways of training over several seeds.
-//
-// One run says little: the next seed may say otherwise. A study runs each way
-// with the same seeds, and gives differences with their intervals:
-//
-//	plain := []float64{0.912, 0.921, 0.915}
-//	distilled := []float64{0.931, 0.934, 0.928}
-//	d, err := study.Paired(distilled, plain)
-//	if err != nil {
-//		return err
-//	}
-//	fmt.Println(d) // 0.0150 [0.0064, 0.0236]
 package study
 
 import (
@@ -20,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// A Summary is what several runs came to.
+// A Summary is the mean of one value over several runs, and how it varies.
 type Summary struct {
 	Mean float64
 	// SD is the standard deviation of a run, with N-1 as the divisor.

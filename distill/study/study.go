@@ -1,3 +1,27 @@
+// Package study compares ways of training over several seeds.
+//
+// One run says little: the next seed may say otherwise. A [Study] trains the
+// same student in several ways, its arms, each with the same seeds:
+//
+//	s := study.Study{
+//		Arms: []study.Arm{
+//			{Name: "control", Run: control}, // func(seed uint64, rate float64) (*distill.Run, error)
+//			{Name: "distilled", Run: distilled},
+//		},
+//		Rates: []float64{0.01, 0.02, 0.04}, // of which each arm gets its best
+//		Seeds: []uint64{1, 2, 3, 4, 5},
+//		Test:  data.Loader{Set: digits.Test, Batch: 100, InOrder: true},
+//	}
+//	outcomes, err := s.Run(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	fmt.Print(outcomes)
+//	fmt.Println(outcomes.Compare("distilled", "control")) // 0.1072 [0.0585, 0.1559] <nil>
+//
+// It refuses arms that do not get the same chance, and a single seed, which has
+// no interval. [Paired] and [Summarize] do the arithmetic for numbers that come
+// from elsewhere.
 package study
 
 import (
@@ -7,8 +31,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"strings"
-	"text/tabwriter"
+	"slices"
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/distill"
@@ -17,26 +40,34 @@ import (
 
 // An Arm is one way to train the student.
 type Arm struct {
+	// Name is also that of the arm's folder.
 	Name string
-	// Run makes the run of a seed at a learning rate, with a new student. The
-	// study sets its Name, Dir and Resume.
+	// Run makes the run of a seed at a learning rate, with a new student and
+	// with validation data. The study sets its Dir and Resume, and its Name
+	// where that is empty. A run that is only looked at, to compare the arms,
+	// is made before the first trial.
 	Run func(seed uint64, rate float64) (*distill.Run, error)
 }
 
 // A Study trains the same student in several ways, each with the same seeds,
 // initial weights, number of steps and visits to rows; it refuses arms that are
-// not alike in these. Each arm has the learning rate that is best for it on
-// validation data, as a mean over the seeds. The test data are read once, after
+// not alike in these. Each arm gets the learning rate at which its score on
+// validation data, the mean over the seeds, is highest; of equal ones the first.
+// A rate at which a run diverges is passed over. The test data are read after
 // all that was decided.
 type Study struct {
-	Arms  []Arm
-	Rates []float64 // learning rates to choose from, one or more
-	Seeds []uint64  // two or more
-	Test  data.Source
-	// Monitor says what better is on validation; nil is accuracy.
+	// Arms are compared, one or more.
+	Arms []Arm
+	// Rates are the learning rates to choose from, one or more.
+	Rates []float64
+	// Seeds are two or more, no two alike.
+	Seeds []uint64
+	// Test is what the outcomes are measured on.
+	Test data.Source
+	// Monitor is the score; nil is the accuracy.
 	Monitor distill.Monitor
 	// Dir has a folder for each trial; "" keeps nothing. Resume goes on with
-	// the trials that are there.
+	// the trials that are there, of which those that ended are not done again.
 	Dir    string
 	Resume bool
 	// Observe makes the observers of a trial; nil means none.
@@ -57,85 +88,6 @@ type Trial struct {
 
 // String is the name of the trial, as in "control rate 0.01 seed 3".
 func (t Trial) String() string { return fmt.Sprintf("%s rate %v seed %d", t.Arm, t.Rate, t.Seed) }
-
-// An Outcome is what an arm came to at its learning rate, seed by seed.
-type Outcome struct {
-	Arm    string
-	Rate   float64
-	Params int // of the student
-	// Trials are those at the rate, and Valid and Test the metrics of their
-	// students.
-	Trials      []Trial
-	Valid, Test []distill.Metrics
-}
-
-// Accuracies are those of the test data, seed by seed.
-func (o Outcome) Accuracies() []float64 { return accuracies(o.Test) }
-
-func accuracies(all []distill.Metrics) []float64 {
-	list := make([]float64, len(all))
-	for i, m := range all {
-		list[i] = m.Accuracy
-	}
-	return list
-}
-
-// Outcomes are those of the arms, in their order.
-type Outcomes []Outcome
-
-// Of is the outcome of an arm. It fails if there is no such arm.
-func (all Outcomes) Of(arm string) (Outcome, error) {
-	for _, o := range all {
-		if o.Arm == arm {
-			return o, nil
-		}
-	}
-	return Outcome{}, fmt.Errorf("study: there is no arm %q", arm)
-}
-
-// Compare is the paired difference of two arms' test accuracies, a - b. Its
-// interval covers the seeds, and nothing else: neither other data, nor another
-// split of these.
-func (all Outcomes) Compare(a, b string) (Difference, error) {
-	x, err := all.Of(a)
-	if err != nil {
-		return Difference{}, err
-	}
-	y, err := all.Of(b)
-	if err != nil {
-		return Difference{}, err
-	}
-	return Paired(x.Accuracies(), y.Accuracies())
-}
-
-// String is a table of the arms, with the accuracies in percent.
-func (all Outcomes) String() string {
-	var s strings.Builder
-	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "arm\tparameters\trate\tvalidation %\ttest %\ttest NLL")
-	for _, o := range all {
-		fmt.Fprintf(w, "%s\t%d\t%v\t%s\t%s\t%.3f\n", o.Arm, o.Params, o.Rate,
-			percent(accuracies(o.Valid)), percent(o.Accuracies()), meanNLL(o.Test))
-	}
-	w.Flush()
-	return s.String()
-}
-
-func percent(x []float64) string {
-	s, err := Summarize(x)
-	if err != nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f ± %.2f", 100*s.Mean, 100*s.SD)
-}
-
-func meanNLL(all []distill.Metrics) float64 {
-	sum := 0.0
-	for _, m := range all {
-		sum += m.NLL
-	}
-	return sum / float64(len(all))
-}
 
 // Run does all trials, chooses the learning rates and measures on test data.
 func (s *Study) Run(ctx context.Context) (Outcomes, error) {
@@ -175,11 +127,28 @@ func (s *Study) validate() error {
 		return fmt.Errorf("study: Study.Seeds has %d seeds; want 2 or more, for there to be an interval", len(s.Seeds))
 	case s.Test == nil:
 		return errors.New("study: Study.Test is nil; want a data.Source")
+	case s.Resume && s.Dir == "":
+		return errors.New("study: Study.Resume is true and Study.Dir is empty; want the folder of the trials")
 	}
+	for i, seed := range s.Seeds {
+		// The same run twice would make the interval narrower than it is.
+		if slices.Contains(s.Seeds[:i], seed) {
+			return fmt.Errorf("study: Study.Seeds has %d twice; want each seed once", seed)
+		}
+	}
+	return s.validateArms()
+}
+
+func (s *Study) validateArms() error {
 	seen := map[string]bool{}
 	for i, a := range s.Arms {
-		if a.Name == "" || a.Run == nil || seen[a.Name] {
-			return fmt.Errorf("study: Study.Arms[%d] %q has no Run, no name or that of another", i, a.Name)
+		switch {
+		case a.Run == nil:
+			return fmt.Errorf("study: Study.Arms[%d].Run is nil; want a function", i)
+		case !filepath.IsLocal(a.Name) || filepath.Base(a.Name) != a.Name:
+			return fmt.Errorf("study: Study.Arms[%d].Name is %q; want one that a folder can have", i, a.Name)
+		case seen[a.Name]:
+			return fmt.Errorf("study: Study.Arms[%d].Name is %q, as that of another; want one of its own", i, a.Name)
 		}
 		seen[a.Name] = true
 	}
@@ -188,21 +157,22 @@ func (s *Study) validate() error {
 
 // choose runs an arm at every rate and keeps what the best one came to.
 func (s *Study) choose(ctx context.Context, arm int) (best Outcome, students []*student.Model, err error) {
-	score := math.Inf(-1)
-	for r := range s.Rates {
-		o, m, err := s.runAll(ctx, arm, r)
+	top := math.NaN()
+	for rate := range s.Rates {
+		o, m, err := s.runAll(ctx, arm, rate)
 		if errors.Is(err, distill.ErrDiverged) {
 			continue
 		}
 		if err != nil {
 			return best, nil, err
 		}
-		if v := s.score(o.Valid); students == nil || v > score {
-			best, students, score = o, m, v
+		// A score that is no number is like a run that diverged.
+		if v := s.score(o.Valid); v > top || students == nil && !math.IsNaN(v) {
+			best, students, top = o, m, v
 		}
 	}
 	if students == nil {
-		return best, nil, fmt.Errorf("study: arm %q diverged at every rate of %v", s.Arms[arm].Name, s.Rates)
+		return best, nil, fmt.Errorf("study: arm %q diverged, or its score is no number, at each rate of %v", s.Arms[arm].Name, s.Rates)
 	}
 	return best, students, nil
 }
@@ -224,105 +194,60 @@ func (s *Study) score(all []distill.Metrics) float64 {
 func (s *Study) runAll(ctx context.Context, arm, rate int) (Outcome, []*student.Model, error) {
 	o := Outcome{Arm: s.Arms[arm].Name, Rate: s.Rates[rate]}
 	var students []*student.Model
-	for i, seed := range s.Seeds {
-		t := Trial{
-			Arm: o.Arm, Seed: seed, Rate: o.Rate,
-			N: (arm*len(s.Rates)+rate)*len(s.Seeds) + i + 1, Of: len(s.Arms) * len(s.Rates) * len(s.Seeds),
-		}
-		if s.Dir != "" {
-			t.Dir = filepath.Join(s.Dir, t.Arm, fmt.Sprintf("rate-%v", t.Rate), fmt.Sprintf("seed-%d", seed))
-		}
-		run, err := s.Arms[arm].Run(seed, o.Rate)
+	for seed := range s.Seeds {
+		t := s.trial(arm, rate, seed)
+		model, valid, err := s.fit(ctx, s.Arms[arm], t)
 		if err != nil {
 			return o, nil, fmt.Errorf("study: %v: %w", t, err)
 		}
-		result, err := s.fit(ctx, run, t)
-		if err != nil {
-			return o, nil, fmt.Errorf("study: %v: %w", t, err)
-		}
-		if result.Valid == nil {
-			return o, nil, fmt.Errorf("study: %v: no epoch was measured on validation data", t)
-		}
-		o.Params = run.Student.Size()
-		o.Trials = append(o.Trials, t)
-		o.Valid = append(o.Valid, *result.Valid)
-		students = append(students, run.Student)
+		o.Params = model.Size()
+		o.Trials, o.Valid = append(o.Trials, t), append(o.Valid, valid)
+		students = append(students, model)
 	}
 	return o, students, nil
 }
 
-func (s *Study) fit(ctx context.Context, run *distill.Run, t Trial) (*distill.Result, error) {
-	if run.Valid == nil {
-		return nil, errors.New("Run.Valid is nil; a study chooses on validation data")
+// trial is that of the arm, the rate and the seed with these indices.
+func (s *Study) trial(arm, rate, seed int) Trial {
+	t := Trial{
+		Arm: s.Arms[arm].Name, Seed: s.Seeds[seed], Rate: s.Rates[rate],
+		N: (arm*len(s.Rates)+rate)*len(s.Seeds) + seed + 1, Of: len(s.Arms) * len(s.Rates) * len(s.Seeds),
 	}
-	run.Name, run.Dir, run.Resume = cmp.Or(run.Name, t.Arm), t.Dir, s.Resume && t.Dir != ""
+	if s.Dir != "" {
+		t.Dir = filepath.Join(s.Dir, t.Arm, fmt.Sprintf("rate-%v", t.Rate), fmt.Sprintf("seed-%d", t.Seed))
+	}
+	return t
+}
+
+// fit is the student that a trial came to, with its validation metrics.
+func (s *Study) fit(ctx context.Context, a Arm, t Trial) (*student.Model, distill.Metrics, error) {
+	run, err := a.newRun(t.Seed, t.Rate)
+	if err != nil {
+		return nil, distill.Metrics{}, err
+	}
+	run.Name, run.Dir, run.Resume = cmp.Or(run.Name, t.Arm), t.Dir, s.Resume
 	var observers []distill.Observer
 	if s.Observe != nil {
 		observers = s.Observe(t)
 	}
-	return run.Fit(ctx, observers...)
-}
-
-// An effort is what arms have to have in common, for each seed.
-type effort struct {
-	weights                      [32]byte
-	epochs, maxSteps, accumulate int
-	batches, rows, views         int
-}
-
-// checkAlike refuses arms that do not get the same chance.
-func (s *Study) checkAlike() error {
-	for _, seed := range s.Seeds {
-		var first effort
-		for i, a := range s.Arms {
-			run, err := a.Run(seed, s.Rates[0])
-			if err != nil {
-				return fmt.Errorf("study: %s: %w", a.Name, err)
-			}
-			e, err := effortOf(run)
-			if err != nil {
-				return fmt.Errorf("study: %s: %w", a.Name, err)
-			}
-			if i == 0 {
-				first = e
-			}
-			if what := first.differs(e); what != "" {
-				return fmt.Errorf("study: with seed %d, the arms %q and %q differ in %s", seed, s.Arms[0].Name, a.Name, what)
-			}
-		}
-	}
-	return nil
-}
-
-func effortOf(run *distill.Run) (effort, error) {
-	if run.Student == nil || run.Train == nil {
-		return effort{}, errors.New("Run.Student or Run.Train is nil")
-	}
-	e := effort{
-		weights: run.Student.Fingerprint(), epochs: run.Epochs, maxSteps: run.MaxSteps,
-		accumulate: max(run.Accumulate, 1), views: run.Train.Spec().Views,
-	}
-	if c, ok := run.Train.(data.Counted); ok {
-		e.batches = c.Len()
-	}
-	if l, ok := run.Train.(data.Loader); ok && l.Set != nil {
-		e.rows = l.Set.Len()
-	}
-	return e, nil
-}
-
-// differs names what is not the same in e and o, "" if nothing.
-func (e effort) differs(o effort) string {
+	result, err := run.Fit(ctx, observers...)
 	switch {
-	case e.weights != o.weights:
-		return "the student's initial weights"
-	case e.epochs != o.epochs || e.maxSteps != o.maxSteps || e.accumulate != o.accumulate || e.batches != o.batches:
-		return fmt.Sprintf("their steps: %d and %d epochs of %d and %d batches, at most %d and %d steps, %d and %d batches a step",
-			e.epochs, o.epochs, e.batches, o.batches, e.maxSteps, o.maxSteps, e.accumulate, o.accumulate)
-	case e.rows != o.rows:
-		return fmt.Sprintf("the rows of an epoch: %d and %d", e.rows, o.rows)
-	case e.views != o.views:
-		return fmt.Sprintf("the views of a sample: %d and %d", e.views, o.views)
+	case err != nil:
+		return nil, distill.Metrics{}, err
+	case result.Valid == nil:
+		return nil, distill.Metrics{}, errors.New("the run ended before it was measured on Run.Valid")
 	}
-	return ""
+	return run.Student, *result.Valid, nil
+}
+
+// newRun calls Run, and sees to it that there is what a study looks at.
+func (a Arm) newRun(seed uint64, rate float64) (*distill.Run, error) {
+	run, err := a.Run(seed, rate)
+	switch {
+	case err != nil:
+		return nil, err
+	case run == nil || run.Student == nil || run.Train == nil || run.Valid == nil:
+		return nil, errors.New("Arm.Run made a run without Student, Train or Valid; a study wants all three")
+	}
+	return run, nil
 }
