@@ -51,6 +51,7 @@ type build struct {
 	inputs   map[string]*gorgonia.Node
 	scalars  []bound
 	checked  map[*gorgonia.Node]bool
+	dropouts map[string]int // in each scope
 	unique   int
 }
 
@@ -156,7 +157,18 @@ func (b *Builder) Input(name string, d tensor.Dtype, shape ...int) *gorgonia.Nod
 		b.fail(fmt.Errorf("duplicate input name %s", name))
 	}
 	n := graph.Input(b.g, name, d, shape...)
-	b.inputs[name] = n
+	b.inputs[name], b.checked[n] = n, true
+	return n
+}
+
+// Constant is a node that has the value v in every run, and no gradient.
+func (b *Builder) Constant(v *tensor.Dense) *gorgonia.Node {
+	if v == nil || v.Dims() == 0 {
+		b.fail(errors.New("the constant is nil or a number; want a tensor of one axis or more, or Scalar"))
+	}
+	b.unique++
+	n := b.Input(fmt.Sprintf("%s#%d", join(b.path, "constant"), b.unique), v.Dtype(), v.Shape()...)
+	b.Check(gorgonia.Let(n, v))
 	return n
 }
 
@@ -167,6 +179,7 @@ func (b *Builder) Scalar(at func(step int) float64) *gorgonia.Node {
 	s, err := graph.NewScalar(b.g, fmt.Sprintf("%s#%d", join(b.path, "scalar"), b.unique), b.dtype)
 	b.Check(err)
 	b.scalars = append(b.scalars, bound{s, at})
+	b.checked[s.Node] = true
 	return s.Node
 }
 
@@ -213,8 +226,10 @@ func (b *Builder) Activate(x *gorgonia.Node, act Act) *gorgonia.Node {
 }
 
 // Dropout zeroes elements of x with probability rate while training, and
-// divides the others by 1-rate. What it drops depends on the seed of the run,
-// the step, the scope and the sample alone.
+// divides the others by 1-rate. The leading axis of x is the batch, or samples
+// of one size after each other, as in (B·T, D). What is dropped depends on the
+// seed of the run, the step, the sample, the scope, and which dropout of the
+// scope this is.
 func (b *Builder) Dropout(x *gorgonia.Node, rate float64) *gorgonia.Node {
 	if !(rate >= 0 && rate < 1) {
 		b.fail(fmt.Errorf("the dropout rate is %v; want 0 or more and below 1", rate))
@@ -222,7 +237,8 @@ func (b *Builder) Dropout(x *gorgonia.Node, rate float64) *gorgonia.Node {
 	if !b.training || rate == 0 {
 		return x
 	}
-	return b.Op(graph.Dropout(x, rate, b.draw, b.path))
+	b.dropouts[b.path]++
+	return b.Op(graph.Dropout(x, rate, b.draw, fmt.Sprintf("%s#%d", b.path, b.dropouts[b.path])))
 }
 
 // newBuilder starts a graph, with the inputs of the spec as taps.
@@ -232,10 +248,11 @@ func newBuilder(params *Params, spec data.Spec, mode Mode) (*Builder, Taps) {
 		rows:     mode.Rows,
 		dtype:    mode.Dtype,
 		training: mode.Training,
-		draw:     &graph.Draw{Seed: mode.Seed},
+		draw:     &graph.Draw{Seed: mode.Seed, Rows: mode.Rows},
 		nodes:    map[*Param]*gorgonia.Node{},
 		inputs:   map[string]*gorgonia.Node{},
 		checked:  map[*gorgonia.Node]bool{},
+		dropouts: map[string]int{},
 	}}
 	b.valid = b.Input("valid", mode.Dtype, mode.Rows)
 	in := Taps{}

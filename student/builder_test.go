@@ -295,3 +295,88 @@ func TestOnly(t *testing.T) {
 	_, err := p.Only(nil)
 	wantError(t, err, "a root is nil")
 }
+
+// Dropout works on samples that lie side by side, and no two layers drop alike.
+func TestDropoutDraws(t *testing.T) {
+	var two, side []*gorgonia.Node
+	p, err := student.Compile(student.NewParams(1), of(4, 5), student.Mode{Rows: 3, Dtype: tensor.Float64, Training: true},
+		func(b *student.Builder, in student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+			x := in[data.Input]
+			two = []*gorgonia.Node{b.Dropout(x, 0.5), b.Dropout(x, 0.5)}
+			side = []*gorgonia.Node{b.Scope("s").Dropout(x, 0.5), b.Scope("s2").Dropout(b.Reshape(x, 12, 5), 0.5)}
+			return nil, append(two, side...)
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Bind(sample(1, 3, 3, 4, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(p.Value(two[0]).Float64s(), p.Value(two[1]).Float64s()) {
+		t.Error("two dropouts of one scope drop alike")
+	}
+	zeros := 0
+	for _, v := range p.Value(side[1]).Float64s() {
+		if v == 0 {
+			zeros++
+		}
+	}
+	if zeros < 15 || zeros > 45 {
+		t.Errorf("%d of 60 elements are dropped at rate 0.5", zeros)
+	}
+	_, err = student.Compile(student.NewParams(1), of(4, 5), student.Mode{Rows: 3, Training: true, Dtype: tensor.Float64},
+		func(b *student.Builder, in student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+			return nil, []*gorgonia.Node{b.Dropout(b.Param("w", student.He, 4, 5), 0.5)}
+		})
+	if err == nil || !strings.Contains(err.Error(), "multiple of the batch") {
+		t.Errorf("the error is %v; want a multiple of the batch", err)
+	}
+}
+
+// A graph has one cost, and every parameter its own gradient.
+func TestGradTraps(t *testing.T) {
+	scale := func(b *student.Builder, names ...string) *gorgonia.Node {
+		var sum *gorgonia.Node
+		for _, name := range names {
+			w := b.Param(name, student.He, 3)
+			if sum == nil {
+				sum = w
+				continue
+			}
+			sum = b.Op(gorgonia.Add(sum, w))
+		}
+		return b.Op(gorgonia.Sum(sum))
+	}
+	build := func(f func(b *student.Builder) *gorgonia.Node) (*student.Program, error) {
+		return student.Compile(student.NewParams(1), of(4), student.Mode{Rows: 3, Dtype: tensor.Float64},
+			func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) { return f(b), nil })
+	}
+	p, err := build(func(b *student.Builder) *gorgonia.Node { return scale(b, "w1", "w2") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[*float64]bool{}
+	for _, g := range p.Grads() {
+		seen[&g.Float64s()[0]] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("two parameters have %d gradients", len(seen))
+	}
+	_, err = build(func(b *student.Builder) *gorgonia.Node {
+		w := b.Param("w", student.He, 3)
+		cost := b.Op(gorgonia.Sum(w))
+		if _, err := gorgonia.Grad(cost, w); err != nil {
+			t.Fatal(err)
+		}
+		return b.Op(gorgonia.Mul(cost, b.Scalar(func(int) float64 { return 3 })))
+	})
+	if err == nil || !strings.Contains(err.Error(), "a graph has one cost") {
+		t.Errorf("the error is %v; want: a graph has one cost", err)
+	}
+}

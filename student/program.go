@@ -97,13 +97,31 @@ func (p *Program) differentiate(cost *gorgonia.Node) []*gorgonia.Node {
 			p.unused = append(p.unused, ps)
 		}
 	}
-	if len(wrt) == 0 {
-		return []*gorgonia.Node{cost}
+	if len(wrt) > 0 {
+		p.grads = p.grad(cost, wrt)
+	}
+	return append([]*gorgonia.Node{cost}, p.grads...)
+}
+
+// grad is Gorgonia's, without two of its traps: it skips nodes that have a
+// derivative already, and hands out one node as the gradient of several.
+func (p *Program) grad(cost *gorgonia.Node, wrt []*gorgonia.Node) []*gorgonia.Node {
+	for n := range graph.Reaches(cost) {
+		if n.Deriv() != nil {
+			p.b.fail(fmt.Errorf("gorgonia.Grad was called on %s while the graph was built; a graph has one cost", n.Name()))
+		}
 	}
 	grads, err := gorgonia.Grad(cost, wrt...)
 	p.b.Check(err)
-	p.grads = grads
-	return append([]*gorgonia.Node{cost}, grads...)
+	taken := map[*gorgonia.Node]bool{}
+	for i, g := range grads {
+		if taken[g] {
+			grads[i], err = graph.Detach(g)
+			p.b.Check(err)
+		}
+		taken[g] = true
+	}
+	return grads
 }
 
 // Only is a program over the same graph, with the same bindings, that computes

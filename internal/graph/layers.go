@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -189,11 +190,13 @@ func detach[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 type Draw struct {
 	Seed uint64
 	Step int
-	Keys []uint64 // of the valid rows
+	Rows int      // samples in a batch, padding included; 0 means the leading axis
+	Keys []uint64 // of the valid ones
 }
 
-// Dropout zeroes each element of x (B, ...) with probability rate and divides
-// the others by 1-rate (Srivastava et al. 2014, the inverted form). layer
+// Dropout zeroes each element of x with probability rate and divides the others
+// by 1-rate (Srivastava et al. 2014, the inverted form). The leading axis of x
+// is a multiple of the batch, with what belongs to a sample side by side. layer
 // tells the draws of one layer from another's.
 func Dropout(x *gorgonia.Node, rate float64, draw *Draw, layer string) (*gorgonia.Node, error) {
 	if !(rate >= 0 && rate < 1) {
@@ -201,6 +204,9 @@ func Dropout(x *gorgonia.Node, rate float64, draw *Draw, layer string) (*gorgoni
 	}
 	if err := batched("dropout", x); err != nil {
 		return nil, err
+	}
+	if n := x.Shape()[0]; draw.Rows > 0 && n%draw.Rows != 0 {
+		return nil, fmt.Errorf("graph: dropout: x is %v in a batch of %d; want a multiple of the batch as its leading axis", x.Shape(), draw.Rows)
 	}
 	if x.Dtype() == tensor.Float64 {
 		return dropout[float64](x, rate, draw, layer)
@@ -217,7 +223,7 @@ func dropout[F kernel.Float](x *gorgonia.Node, rate float64, draw *Draw, layer s
 	}
 	o := &op{name: "dropout", shape: x.Shape(), wrt: []bool{true}}
 	o.run = func(v []gorgonia.Value) {
-		fillMask(mask, x.Shape()[0], rate, draw, layer)
+		fillMask(mask, cmp.Or(draw.Rows, x.Shape()[0]), rate, draw, layer)
 		times(floats[F](o.value), floats[F](v[0]))
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {

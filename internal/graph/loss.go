@@ -208,11 +208,10 @@ func TopKL(z, top, id, lse, temp *gorgonia.Node, temps []float64) (*gorgonia.Nod
 }
 
 func topKL[F kernel.Float](z, top, id, lse, temp *gorgonia.Node, temps []float64) (*gorgonia.Node, error) {
-	k := top.Shape()[1]
+	k, rest := top.Shape()[1], make([]F, z.Shape()[1])
 	bind := func(in []gorgonia.Value) rowFunc[F] {
 		tops, ids, lses, T := floats[F](in[1]), ints(in[2]), floats[F](in[3]), scalar(in[4])
 		col, inv := column[F](temps, T), 1/T
-		rest := make([]F, z.Shape()[1])
 		return func(r int, z, grad []F) float64 {
 			id, lseT := ids[r*k:(r+1)*k], float64(lses[r*len(temps)+col])
 			copy(rest, z)
@@ -269,19 +268,43 @@ func MSE(a, b *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 func mse[F kernel.Float](a, b *gorgonia.Node) (*gorgonia.Node, error) {
-	d, err := gorgonia.Sub(a, b)
-	if err != nil {
-		return nil, fmt.Errorf("graph: mse: %w", err)
-	}
-	bind := func([]gorgonia.Value) rowFunc[F] {
-		return func(_ int, d, grad []F) float64 {
-			sum, k := 0.0, 2/float64(len(d))
-			for c, v := range d {
-				sum += float64(v) * float64(v)
-				grad[c] = F(k * float64(v))
+	bind := func(in []gorgonia.Value) rowFunc[F] {
+		others := floats[F](in[1])
+		return func(r int, a, grad []F) float64 {
+			b := others[r*len(a) : (r+1)*len(a)]
+			sum, k := 0.0, 2/float64(len(a))
+			for c, v := range a {
+				d := float64(v) - float64(b[c])
+				sum += d * d
+				grad[c] = F(k * d)
 			}
-			return sum / float64(len(d))
+			return sum / float64(len(a))
 		}
 	}
-	return rowLoss("mse", bind, 0, d)
+	n, err := rowLoss("mse", bind, 0, a, b)
+	if err != nil {
+		return nil, err
+	}
+	o := n.Op().(*op)
+	byA := o.diff
+	o.wrt = []bool{true, true}
+	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
+		grads, err := byA(y, dy)
+		if err == nil {
+			grads[1], err = negate[F](grads[0])
+		}
+		return grads, err
+	}
+	return n, nil
+}
+
+func negate[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
+	o := &op{name: "negate", shape: x.Shape()}
+	o.run = func(v []gorgonia.Value) {
+		dst := floats[F](o.value)
+		for i, x := range floats[F](v[0]) {
+			dst[i] = -x
+		}
+	}
+	return apply[F](o, x)
 }

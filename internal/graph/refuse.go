@@ -24,7 +24,8 @@ var refused = map[string]string{
 }
 
 // Refused says why n, or what it was made of, cannot be used. Nodes in seen
-// were checked before and are passed over; the others are added to it.
+// were checked before and are passed over; the others are added to it. An input
+// that is not in seen is nobody's: Gorgonia merges those that look alike.
 func Refused(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if n == nil {
 		return errors.New("the node is nil")
@@ -41,10 +42,10 @@ func refuse(n *gorgonia.Node, seen map[*gorgonia.Node]bool) error {
 	if seen[n] {
 		return nil
 	}
-	seen[n] = true
 	if n.Op() == nil {
-		return nil
+		return fmt.Errorf("gorgonia's input %s is refused: it may be merged with another; use Builder.Input, Constant or Param", n.Name())
 	}
+	seen[n] = true
 	if why := fault(n); why != "" {
 		return refusal(n, why)
 	}
@@ -64,6 +65,12 @@ func refusal(n *gorgonia.Node, why string) error {
 func fault(n *gorgonia.Node) string {
 	name := n.Op().String()
 	switch k := kind(n); k {
+	case "gorgonia.constantTensor":
+		return "it may be merged with another; use Builder.Constant"
+	case "gorgonia.constantScalar":
+		if n.Name() != fmt.Sprint(n.Value()) {
+			return "constants of one name are merged; leave it without a name"
+		}
 	case "gorgonia.elemUnaryOp":
 		if name == "invSqrt" || name == "log2" {
 			return "its gradient is wrong"

@@ -13,7 +13,16 @@ import (
 // refusal is what is said of f(x), for x (3, 5, 4, 6).
 func refusal(f unary) error {
 	x := bind(gorgonia.NewGraph(), "x", gradcheck.Normal(1, 3, 5, 4, 6))
-	return graph.Refused(must(f(x)), map[*gorgonia.Node]bool{})
+	return refused(must(f(x)))
+}
+
+// refused is what is said of n where all inputs of its graph are known.
+func refused(n *gorgonia.Node) error {
+	known := map[*gorgonia.Node]bool{}
+	for _, in := range n.Graph().AllNodes() {
+		known[in] = in.Op() == nil
+	}
+	return graph.Refused(n, known)
 }
 
 func batchNorm(x *gorgonia.Node) (*gorgonia.Node, error) {
@@ -123,8 +132,31 @@ func TestRefusedRemembers(t *testing.T) {
 	if err := graph.Refused(bad, map[*gorgonia.Node]bool{bad: true}); err != nil {
 		t.Errorf("a node that was seen is checked again: %v", err)
 	}
-	seen := map[*gorgonia.Node]bool{}
-	if err := graph.Refused(must(gorgonia.Tanh(x)), seen); err != nil || !seen[x] {
-		t.Errorf("the error is %v and seen %v; want x seen", err, seen)
+	seen, good := map[*gorgonia.Node]bool{x: true}, must(gorgonia.Tanh(x))
+	if err := graph.Refused(good, seen); err != nil || !seen[good] {
+		t.Errorf("the error is %v and seen %v; want the node seen", err, seen)
 	}
+}
+
+// Gorgonia merges inputs and constants that look alike, so a graph's own are
+// made by its builder.
+func TestForeignLeavesAreRefused(t *testing.T) {
+	foreign := func(leaf *gorgonia.Node) unary {
+		return func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			return gorgonia.HadamardProd(x, leaf)
+		}
+	}
+	value := gradcheck.Normal(2, 3, 5, 4, 6)
+	for want, leaf := range map[string]*gorgonia.Node{
+		"use Builder.Constant":             gorgonia.NewConstant(value),
+		"constants of one name are merged": gorgonia.NewConstant(2.0, gorgonia.WithName("c")),
+	} {
+		wantError(t, refusal(foreign(leaf)), want)
+	}
+	if err := refusal(foreign(gorgonia.NewConstant(2.0))); err != nil {
+		t.Error(err)
+	}
+	x := bind(gorgonia.NewGraph(), "x", value)
+	y := gorgonia.NewTensor(x.Graph(), tensor.Float64, 4, gorgonia.WithShape(3, 5, 4, 6), gorgonia.WithValue(value))
+	wantError(t, graph.Refused(must(gorgonia.Add(x, y)), map[*gorgonia.Node]bool{x: true}), "use Builder.Input")
 }
