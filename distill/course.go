@@ -57,8 +57,14 @@ func checkBatch(b data.Batch, spec data.Spec, classes int) error {
 	if err := checkRows("weights", b.Weight, b.N, data.Field{Shape: axes, Dtype: tensor.Float32}); err != nil {
 		return err
 	}
-	if err := checkWeights(b); err != nil || spec.Label.Dtype.Type == nil {
+	if err := checkWeights(b); err != nil {
 		return err
+	}
+	if spec.Label.Dtype.Type == nil {
+		if b.Label != nil {
+			return fmt.Errorf("distill: a batch has labels %v and its Spec none; want both or neither", b.Label.Shape())
+		}
+		return nil
 	}
 	if err := checkRows("labels", b.Label, b.N, spec.Label); err != nil {
 		return err

@@ -3,8 +3,6 @@ package distill
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -84,11 +82,8 @@ func (e *engine) add(b *student.Builder, i int, t Term) {
 	if r.Value == nil {
 		b.Check(errors.New("the loss returned no values"))
 	}
-	reached := graph.Reaches(r.Weight)
-	for _, name := range slices.Sorted(maps.Keys(e.lesson.Student)) {
-		if reached[e.lesson.Student[name]] {
-			b.Check(fmt.Errorf("the row weights depend on the student's tap %q; want constants", name))
-		}
+	if b.Depends(r.Weight) {
+		b.Check(errors.New("the row weights depend on a parameter; want constants"))
 	}
 	e.rows = append(e.rows, r)
 	total := b.Scalar(func(int) float64 { return e.totals[i] })
@@ -126,6 +121,9 @@ type outcome struct {
 func (e *engine) pass(step int, batches []taught) (outcome, error) {
 	out := outcome{terms: make([]TermValue, len(e.terms))}
 	for i, t := range e.terms {
+		if err := t.validate(step); err != nil {
+			return out, err
+		}
 		out.terms[i] = TermValue{Name: t.Name, Weight: t.weight(step)}
 	}
 	if err := e.weighAll(step, batches); err != nil {
@@ -165,16 +163,30 @@ func (e *engine) weighAll(step int, batches []taught) error {
 			return err
 		}
 		for i, r := range e.rows {
-			e.totals[i] += total(e.weigh.Value(r.Weight))
+			if err := e.terms[i].checkWeights(e.weigh.Value(r.Weight)); err != nil {
+				return err
+			}
+			each(e.weigh.Value(r.Weight), func(_ int, w float64) { e.totals[i] += w })
 		}
 	}
 	return nil
 }
 
-func total(t *tensor.Dense) float64 {
-	sum := 0.0
-	each(t, func(_ int, v float64) { sum += v })
-	return sum
+// checkWeights refuses row weights that make no mean, and for a loss that
+// couples rows those that are neither 0 nor 1.
+func (t Term) checkWeights(weights *tensor.Dense) error {
+	_, joint := t.Loss.(Joint)
+	var err error
+	each(weights, func(r int, w float64) {
+		switch {
+		case err != nil:
+		case !(w >= 0) || w-w != 0:
+			err = fmt.Errorf("distill: the weight of row %d in term %q is %v; want a finite number, 0 or more", r, t.Name, w)
+		case joint && w != 0 && w != 1:
+			err = fmt.Errorf("distill: the weight of row %d in term %q is %v; a loss that couples rows wants 0 or 1", r, t.Name, w)
+		}
+	})
+	return err
 }
 
 // each calls f with the elements of a tensor of floats.
@@ -211,10 +223,11 @@ func (e *engine) read(out *outcome, b taught) {
 	}
 }
 
-// logits are the student's in the last run, (R, C), nil if it has none.
+// logits are the student's in the last run, (R, C), nil if it has none for
+// each row.
 func (e *engine) logits() *tensor.Dense {
 	n := e.lesson.Student["logits"]
-	if n == nil || n.Dims() != 2 {
+	if n == nil || n.Dims() != 2 || n.Dtype() == tensor.Int || n.Shape()[0] != e.lesson.Weight.Shape()[0] {
 		return nil
 	}
 	return e.program.Value(n)

@@ -69,6 +69,13 @@ type joint struct{ MSE }
 
 func (joint) Couples() {}
 
+// Loss weighs rows by whether they count at all.
+func (joint) Loss(b *student.Builder, l Lesson) Rows {
+	rows := MSE{}.Loss(b, l)
+	rows.Weight = b.Valid()
+	return rows
+}
+
 func TestJointRefusesAccumulate(t *testing.T) {
 	r := toyRun[float32]()
 	r.Terms = []Term{{Name: "pairs", Loss: joint{}}}
@@ -77,6 +84,30 @@ func TestJointRefusesAccumulate(t *testing.T) {
 	_, err := r.Fit(t.Context())
 	checkError(t, err, `distill: Run.Accumulate is 2 and the loss of "pairs" couples rows; want 1`)
 }
+
+func TestRowWeightsAreChecked(t *testing.T) {
+	rows := func(weight float64) LossFunc {
+		return func(b *student.Builder, l Lesson) Rows {
+			value := MSE{}.Loss(b, l).Value
+			return Rows{Value: value, Weight: b.Op(gorgonia.HadamardProd(b.Valid(), b.Scalar(Constant(weight))))}
+		}
+	}
+	for want, loss := range map[string]Loss{
+		`is -1; want a finite number, 0 or more`:        rows(-1),
+		`is NaN; want a finite number, 0 or more`:       rows(math.NaN()),
+		`is 0.5; a loss that couples rows wants 0 or 1`: coupled{rows(0.5)},
+	} {
+		r := toyRun[float64]()
+		r.Terms = []Term{{Name: "only", Loss: loss}}
+		_, err := r.Fit(t.Context())
+		checkError(t, err, want)
+	}
+}
+
+// coupled is a loss that says it couples rows.
+type coupled struct{ LossFunc }
+
+func (coupled) Couples() {}
 
 // The hard term is the mean over the labelled weight of the whole step, and
 // the soft one over all of it.

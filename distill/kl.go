@@ -38,26 +38,20 @@ func (k KL) at(step int) float64 {
 	return k.T(step)
 }
 
-func (k KL) validate(steps int) error {
-	for i := range looked(steps) {
-		if T := k.at(i); !(T > 0) || math.IsInf(T, 0) {
-			return fmt.Errorf("distill: KL.T is %v at step %d; want a finite number above 0", T, i)
-		}
+func (k KL) validate(step int) error {
+	if T := k.at(step); !(T > 0) || math.IsInf(T, 0) {
+		return fmt.Errorf("distill: KL.T is %v at step %d; want a finite number above 0", T, step)
 	}
 	return nil
 }
 
-// answered refuses temperatures that a teacher of top-k logits did not record.
-func (k KL) answered(temps []float64, steps int) error {
-	for i := range looked(steps) {
-		T := k.at(i)
-		ok := false
-		for _, t := range temps {
-			ok = ok || float32(t) == float32(T)
-		}
-		if !ok {
-			return fmt.Errorf("distill: KL.T is %v at step %d; the top-k logits answer only %v exactly", T, i, temps)
+// answered refuses a temperature that a teacher of top-k logits did not record.
+func (k KL) answered(step int, temps []float64) error {
+	T := k.at(step)
+	for _, t := range temps {
+		if float32(t) == float32(T) {
+			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("distill: KL.T is %v at step %d; the top-k logits answer only %v exactly", T, step, temps)
 }

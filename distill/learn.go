@@ -114,6 +114,9 @@ func (s *session) tune() error {
 // update changes the weights by the gradients of the last pass, over n
 // batches, unless something is no number any more.
 func (s *session) update(step int, out outcome, n int) (norm float64, err error) {
+	if err := s.checkRate(step); err != nil {
+		return 0, err
+	}
 	for _, t := range out.terms {
 		if t.Weight != 0 && !isNumber(t.Value) {
 			return 0, &DivergedError{Step: step + 1, Term: t.Name, Value: t.Value}

@@ -170,32 +170,35 @@ func (r *Run) validate() error {
 
 // validateSchedules checks what depends on the step, over all steps.
 func (r *Run) validateSchedules(steps int, card teacher.Card) error {
-	for _, t := range r.Terms {
-		if v, ok := t.Loss.(validator); ok {
-			if err := v.validate(steps); err != nil {
+	for i := range looked(steps) {
+		for _, t := range r.Terms {
+			if err := t.validate(i); err != nil {
 				return err
 			}
-		}
-		if k, ok := t.Loss.(KL); ok && card.Temps != nil {
-			if err := k.answered(card.Temps, steps); err != nil {
-				return err
+			if k, ok := t.Loss.(KL); ok && card.Temps != nil {
+				if err := k.answered(i, card.Temps); err != nil {
+					return err
+				}
 			}
 		}
-		if err := checkSchedule(fmt.Sprintf("the weight of term %q", t.Name), t.weight, steps); err != nil {
+		if err := r.checkRate(i); err != nil {
 			return err
 		}
 	}
-	return checkSchedule("the learning rate", r.Optimizer.LearningRate, steps)
+	return nil
 }
 
-// checkSchedule refuses values that are negative or not finite.
-func checkSchedule(what string, s Schedule, steps int) error {
-	for i := range looked(steps) {
-		if v := s(i); checkFactor("", v) != nil {
-			return checkFactor(fmt.Sprintf("%s at step %d", what, i), v)
-		}
+// checkRate refuses a learning rate that is negative or not finite.
+func (r *Run) checkRate(step int) error {
+	return checkAt(step, "the learning rate", r.Optimizer.LearningRate(step))
+}
+
+// checkAt is checkFactor for the value of a schedule.
+func checkAt(step int, what string, v float64) error {
+	if checkFactor("", v) == nil {
+		return nil
 	}
-	return nil
+	return checkFactor(fmt.Sprintf("%s at step %d", what, step), v)
 }
 
 // looked is how many steps of a schedule are looked at beforehand: at least

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"gorgonia.org/gorgonia"
 
@@ -40,6 +41,13 @@ type Loss interface {
 	// what depends on the step is a Builder.Scalar.
 	Loss(b *student.Builder, l Lesson) Rows
 }
+
+// LossFunc is a function that is a Loss. A configuration shows its type alone:
+// a run that is resumed with another function does not notice.
+type LossFunc func(b *student.Builder, l Lesson) Rows
+
+// Loss calls f.
+func (f LossFunc) Loss(b *student.Builder, l Lesson) Rows { return f(b, l) }
 
 // A Joint loss needs all rows of an optimizer step at once: the value of a row
 // depends on the others. A run refuses to split its batches.
@@ -154,9 +162,18 @@ func checkTerms(terms []Term, accumulate int) error {
 	return nil
 }
 
-// A validator is a loss that can tell before the first step what is wrong with
-// it over the given number of steps; 0 is unknown.
-type validator interface{ validate(steps int) error }
+// A validator is a loss that can tell what is wrong with it at a step.
+type validator interface{ validate(step int) error }
+
+// validate says what is wrong with the term at a step.
+func (t Term) validate(step int) error {
+	if v, ok := t.Loss.(validator); ok {
+		if err := v.validate(step); err != nil {
+			return err
+		}
+	}
+	return checkAt(step, "the weight of term "+strconv.Quote(t.Name), t.weight(step))
+}
 
 // orLogits is the usual name where none is given.
 func orLogits(name string) string {

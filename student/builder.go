@@ -183,6 +183,17 @@ func (b *Builder) Scalar(at func(step int) float64) *gorgonia.Node {
 	return s.Node
 }
 
+// Depends says whether a node is computed from a parameter.
+func (b *Builder) Depends(n *gorgonia.Node) bool {
+	reached := graph.Reaches(n)
+	for _, p := range b.met {
+		if reached[b.nodes[p]] {
+			return true
+		}
+	}
+	return false
+}
+
 // Rows is the number of rows of a batch, padding included.
 func (b *Builder) Rows() int { return b.rows }
 
