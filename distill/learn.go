@@ -46,7 +46,7 @@ func (s *session) learn(g group) (Step, error) {
 	return Step{
 		N: at + 1, Epoch: g.epoch, End: g.end, Rows: out.rows, Loss: out.loss, Terms: out.terms,
 		Accuracy: out.right / out.labelled, Rate: s.Optimizer.LearningRate(at), GradNorm: norm,
-		state: s.snapshot,
+		state: s.current,
 	}, nil
 }
 

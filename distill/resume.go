@@ -101,9 +101,18 @@ func (s *session) snapshot() State {
 	return state
 }
 
+// current is the snapshot, while the run lasts.
+func (s *session) current() (State, error) {
+	if s.closed {
+		return State{}, errors.New("distill: the run has ended; want State before the next step is taken")
+	}
+	return s.snapshot(), nil
+}
+
 // close leaves a checkpoint, if the last step is sound, gives the student its
 // best weights, and makes sure that the teacher is what it was.
 func (s *session) close(sound bool) error {
+	s.closed = true
 	var err error
 	if s.Dir != "" && s.train != nil && sound {
 		err = s.save()

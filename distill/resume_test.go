@@ -398,3 +398,29 @@ func TestResumeWithLiveTeacher(t *testing.T) {
 		t.Errorf("%d steps; want 18", result.Steps)
 	}
 }
+
+// The state of a run that has ended would be a mix of its last step and its
+// best epoch.
+func TestStateAfterTheRunIsRefused(t *testing.T) {
+	var last Step
+	for step, err := range toyRun[float32]().Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = step
+		if _, err := step.State(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := last.State()
+	checkError(t, err, "distill: the run has ended")
+}
+
+// Epochs without end are a way to say that MaxSteps is.
+func TestManyEpochs(t *testing.T) {
+	r := toyRun[float32]()
+	r.Epochs, r.MaxSteps = math.MaxInt, 7
+	if got := fit(t, r); got.Steps != 7 {
+		t.Errorf("%d steps; want 7", got.Steps)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -38,6 +39,7 @@ type session struct {
 	began   time.Time
 	ending  Ending
 	resumed State
+	closed  bool
 }
 
 // A tuning is what the optimizer keeps for one parameter.
@@ -148,7 +150,9 @@ func (s *session) plan() (perEpoch int) {
 		n := max(s.Accumulate, 1)
 		perEpoch = (c.Len() + n - 1) / n
 	}
-	s.total = s.Epochs * perEpoch
+	if s.Epochs <= math.MaxInt/max(perEpoch, 1) {
+		s.total = s.Epochs * perEpoch
+	}
 	if s.MaxSteps > 0 && (s.total == 0 || s.MaxSteps < s.total) {
 		s.total = s.MaxSteps
 	}

@@ -29,7 +29,7 @@ type Step struct {
 	// Best says that Valid is the best so far.
 	Best bool
 
-	state func() State
+	state func() (State, error)
 }
 
 // State is everything that is needed to go on after this step. It is valid
@@ -38,7 +38,7 @@ func (s Step) State() (State, error) {
 	if s.state == nil {
 		return State{}, errors.New("distill: the step is not one of a run that is under way")
 	}
-	return s.state(), nil
+	return s.state()
 }
 
 // A TermValue is the value of one term of the loss.

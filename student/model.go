@@ -44,6 +44,7 @@ type Model struct {
 	params *Params
 	taps   map[string]data.Field
 	order  []string
+	met    int // parameters that New met, 0 before
 
 	mu   sync.Mutex
 	eval map[int]*evaluator
@@ -76,6 +77,7 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	model.met = len(model.params.list)
 	for name, n := range p.taps {
 		model.taps[name] = data.Field{Shape: n.Shape()[1:], Dtype: n.Dtype()}
 	}
@@ -84,6 +86,16 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 }
 
 // dtypeOf is what a model of such inputs computes in, and refuses bad ones.
+// checkParams refuses a Forward that has other parameters in another mode: a
+// checkpoint, or a saved student, would lack them.
+func (m *Model) checkParams(b *Builder) {
+	if all := m.params.list; m.met > 0 && len(all) > m.met {
+		extra := all[m.met].Name
+		m.params.forget(m.met)
+		b.fail(fmt.Errorf("parameter %s is new in this mode or batch size; want Forward to meet the same ones always", extra))
+	}
+}
+
 func dtypeOf(in data.Spec) (tensor.Dtype, error) {
 	d := tensor.Dtype{}
 	for _, name := range sorted(in.In) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -220,5 +221,32 @@ func BenchmarkPredict(b *testing.B) {
 		if _, err := m.Predict(batch); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What is trained is what is saved: a parameter that exists in training alone
+// would be lost.
+func TestParametersOfOneModeAreRefused(t *testing.T) {
+	aux := student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+		x := in[data.Input]
+		if b.Training() {
+			b.Layer("aux", student.Linear{Out: 3}, x)
+		}
+		return student.Taps{"logits": b.Layer("l1", student.Linear{Out: 4}, x)}
+	})
+	m, err := student.New(aux, of(5), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first attempt leaves nothing behind
+		_, err = m.Compile(student.Mode{Rows: 3, Training: true}, func(*student.Builder, student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+			return nil, nil
+		})
+		if err == nil || !strings.Contains(err.Error(), "parameter aux.weight is new in this mode") {
+			t.Errorf("the error is %v; want it to name aux.weight", err)
+		}
+	}
+	if m.Size() != 5*4+4 {
+		t.Errorf("the model has %d parameters; want 24", m.Size())
 	}
 }

@@ -76,6 +76,14 @@ func (ps *Params) meet(name string, d tensor.Dtype, shape []int, init Init) (*Pa
 	return p, nil
 }
 
+// forget drops all but the first n parameters.
+func (ps *Params) forget(n int) {
+	for _, p := range ps.list[n:] {
+		delete(ps.byName, p.Name)
+	}
+	ps.list = ps.list[:n]
+}
+
 func fill(t *tensor.Dense, init Init, rng *rand.Rand) {
 	draw := make([]float64, t.Shape().TotalSize())
 	in, out := fans(t.Shape())

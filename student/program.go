@@ -74,6 +74,7 @@ func (m *Model) Compile(mode Mode, f func(b *Builder, taps Taps) (cost *gorgonia
 	return Compile(m.params, m.spec, mode, func(b *Builder, in Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		taps := m.module.Forward(b, in)
 		b.checkTaps(taps)
+		m.checkParams(b)
 		return f(b, taps)
 	})
 }
