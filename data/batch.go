@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -41,8 +42,9 @@ func NewBatch(s Spec, rows int) (Batch, error) {
 
 // Append reads a view of sample i of set into the first row of padding of a
 // batch that [NewBatch] made from the set's spec. What was read must be
-// finite, labels must be Unlabelled or below the count of classes, and weights
-// must not be negative. After an error the batch is not to be used.
+// finite, labels must be Unlabelled or below the count of classes, soft labels
+// 0 or more with a sum of 1 or all 0, and weights must not be negative. After an
+// error the batch is not to be used.
 func (b *Batch) Append(set Set, i int, view uint64) error {
 	if set == nil {
 		return fmt.Errorf("data: Append: %w", errNilSet)
@@ -91,8 +93,8 @@ func (b *Batch) checkRow(r, classes int) error {
 	if at >= 0 {
 		return fmt.Errorf("input %q is not finite at element %d", bad, at)
 	}
-	if i := notFinite(b.Label, r); i >= 0 {
-		return fmt.Errorf("label is not finite at element %d", i)
+	if err := errors.Join(checkSoft(Row[float32](b.Label, r)), checkSoft(Row[float64](b.Label, r))); err != nil {
+		return err
 	}
 	for _, class := range Row[int](b.Label, r) {
 		if class < Unlabelled || classes > 0 && class >= classes {
@@ -103,6 +105,25 @@ func (b *Batch) checkRow(r, classes int) error {
 		if !(w >= 0) || w-w != 0 {
 			return fmt.Errorf("weight is %v; want a finite number, 0 or more", w)
 		}
+	}
+	return nil
+}
+
+// checkSoft wants probabilities, or all zeros where there is no label. The sum
+// has room for rounding to float32.
+func checkSoft[E float32 | float64](label []E) error {
+	if i := firstNotFinite(label); i >= 0 {
+		return fmt.Errorf("label is not finite at element %d", i)
+	}
+	sum := 0.0
+	for i, p := range label {
+		if p < 0 {
+			return fmt.Errorf("label is %v at element %d; want 0 or more", p, i)
+		}
+		sum += float64(p)
+	}
+	if sum != 0 && math.Abs(sum-1) > 1e-3 {
+		return fmt.Errorf("label has the sum %.4g; want 1, or all zeros for no label", sum)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bufio"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -28,10 +29,14 @@ type CSV struct {
 	Shape tensor.Shape
 	// Comma separates the cells. 0 means ','.
 	Comma rune
+	// FirstID is the id of the first sample; the others count up from it. It
+	// keeps the rows of several tables apart.
+	FirstID uint64
 }
 
-// ReadCSV reads a table, plain or compressed with gzip, as RFC 4180 has it.
-// Inputs are float32. Errors name the line, from 1, and the column, from 1.
+// ReadCSV reads a table, plain or compressed with gzip, as RFC 4180 has it; a
+// byte order mark before it is passed over. Inputs are float32. Errors name the
+// line, from 1, and the column, from 1.
 func ReadCSV(r io.Reader, c CSV) (*Memory, error) {
 	t, err := readTable(r, c)
 	if err != nil {
@@ -53,7 +58,19 @@ func ReadCSV(r io.Reader, c CSV) (*Memory, error) {
 	if c.Label != "" {
 		y = tensor.New(tensor.WithShape(t.rows), tensor.WithBacking(t.y))
 	}
-	return NewMemory(Signals{Input: x}, y, c.Classes)
+	m, err := NewMemory(Signals{Input: x}, y, c.Classes)
+	if err != nil || c.FirstID == 0 {
+		return m, err
+	}
+	return m.WithIDs(countFrom(c.FirstID, t.rows))
+}
+
+func countFrom(first uint64, n int) []uint64 {
+	all := make([]uint64, n)
+	for i := range all {
+		all[i] = first + uint64(i)
+	}
+	return all
 }
 
 // A table is what was read so far.
@@ -71,7 +88,12 @@ func readTable(r io.Reader, c CSV) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{csv: csv.NewReader(r), config: c, label: -1}
+	text := bufio.NewReader(r)
+	// An error of Peek comes back at the first read.
+	if mark, _ := text.Peek(3); string(mark) == "\ufeff" {
+		text.Discard(len(mark))
+	}
+	t := &table{csv: csv.NewReader(text), config: c, label: -1}
 	t.csv.ReuseRecord = true
 	if c.Comma != 0 {
 		t.csv.Comma = c.Comma
@@ -103,7 +125,11 @@ func (t *table) line(cells []string, first bool) error {
 	for i, cell := range cells {
 		if err := t.cell(i, strings.TrimSpace(cell)); err != nil {
 			line, _ := t.csv.FieldPos(i)
-			return fmt.Errorf("line %d, column %d: %w", line, i+1, err)
+			hint := ""
+			if first {
+				hint = " (if the first line names the columns, set CSV.Header)"
+			}
+			return fmt.Errorf("line %d, column %d: %w%s", line, i+1, err, hint)
 		}
 	}
 	t.rows++
@@ -117,17 +143,31 @@ func (t *table) findLabel(cells []string) error {
 		return nil
 	}
 	if t.config.Header {
-		t.label = slices.IndexFunc(cells, func(name string) bool { return strings.TrimSpace(name) == want })
-		if t.label < 0 {
-			return fmt.Errorf("CSV.Label is %q; the columns are %q", want, cells)
-		}
-		return nil
+		return t.findName(cells)
 	}
 	n, err := strconv.Atoi(want)
 	if err != nil || n < 1 || n > len(cells) {
-		return fmt.Errorf("CSV.Label is %q; want the number of a column, 1 to %d", want, len(cells))
+		return fmt.Errorf("CSV.Label is %q; want the number of a column, 1 to %d, or a CSV.Header that names it", want, len(cells))
 	}
 	t.label = n - 1
+	return nil
+}
+
+// findName finds it by its name.
+func (t *table) findName(cells []string) error {
+	want := t.config.Label
+	for i, name := range cells {
+		if strings.TrimSpace(name) != want {
+			continue
+		}
+		if t.label >= 0 {
+			return fmt.Errorf("CSV.Label is %q, the name of columns %d and %d; want that of one", want, t.label+1, i+1)
+		}
+		t.label = i
+	}
+	if t.label < 0 {
+		return fmt.Errorf("CSV.Label is %q; the columns are %q", want, cells)
+	}
 	return nil
 }
 

@@ -25,6 +25,7 @@ func TestReadCSV(t *testing.T) {
 			"label by name", "kind;a;b\nblue;1;-2.5\n;3;4\n\"red\";5;6e2\n",
 			data.CSV{Header: true, Label: "kind", Classes: classes, Comma: ';'}, x, dense([]int{2, -1, 0}, 3),
 		},
+		{"byte order mark", "\ufeffk,a,b\n2,1,-2.5\n,3,4\n0,5,600\n", data.CSV{Header: true, Label: "k"}, x, dense([]int{2, -1, 0}, 3)},
 		{"shape", "1,-2.5\n3,4\n5,6e2\n", data.CSV{Shape: tensor.Shape{2, 1}}, dense([]float32{1, -2.5, 3, 4, 5, 600}, 3, 2, 1), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,6 +65,9 @@ func TestReadCSVRefuses(t *testing.T) {
 		{"comma", "1,2\n", data.CSV{Comma: '"'}, "invalid"},
 		{"label name", "a,b\n1,2\n", data.CSV{Header: true, Label: "c"}, `CSV.Label is "c"; the columns are ["a" "b"]`},
 		{"label number", "1,2\n", data.CSV{Label: "3"}, "want the number of a column, 1 to 2"},
+		{"label twice", "k,a,k\n1,2,red\n", data.CSV{Header: true, Label: "k"}, `CSV.Label is "k", the name of columns 1 and 3; want that of one`},
+		{"header unsaid", "a,b\n1,2\n", data.CSV{}, `line 1, column 1: "a" is not a finite number (if the first line names the columns, set CSV.Header)`},
+		{"label without header", "a,b\n1,2\n", data.CSV{Label: "b"}, "or a CSV.Header that names it"},
 		{"label 0", "1,2\n", data.CSV{Label: "0"}, "want the number of a column, 1 to 2"},
 		{"label word", "1,x\n", data.CSV{Label: "2"}, `line 1, column 2: label "x" is not a whole number`},
 		{"label below 0", "1,-1\n", data.CSV{Label: "2"}, `label "-1"`},
@@ -77,6 +81,24 @@ func TestReadCSVRefuses(t *testing.T) {
 			_, err := data.ReadCSV(strings.NewReader(test.text), test.csv)
 			wantError(t, err, test.want)
 		})
+	}
+}
+
+func TestReadersWantAReader(t *testing.T) {
+	_, err := data.ReadCSV(nil, data.CSV{})
+	wantError(t, err, "data: csv: the io.Reader is nil")
+	_, err = data.ReadIDX(nil)
+	wantError(t, err, "data: the io.Reader is nil")
+}
+
+func TestCSVFirstID(t *testing.T) {
+	a := must(data.ReadCSV(strings.NewReader("1,2\n3,4\n5,6\n"), data.CSV{}))
+	b := must(data.ReadCSV(strings.NewReader("7,8\n9,10\n"), data.CSV{FirstID: 3}))
+	_, err := data.Concat(a, a)
+	wantError(t, err, "sets 0 and 1 both have id 0; want ids of their own (see Memory.WithIDs and CSV.FirstID)")
+	both := must(data.Concat(a, b))
+	if diff := cmp.Diff([]uint64{0, 1, 2, 3, 4}, ids(must(drain(data.Loader{Set: both, Batch: 3, InOrder: true}, 0, 0)))); diff != "" {
+		t.Error(diff)
 	}
 }
 

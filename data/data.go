@@ -59,8 +59,8 @@ type Spec struct {
 	// In are the inputs by name.
 	In map[string]Field
 	// Label is the field of the labels: tensor.Int with shape () or (T) for
-	// classes, a float type with shape (C) for soft labels, and the zero Field
-	// where there are none.
+	// classes, a float type with shape (C) for soft labels, probabilities, and
+	// the zero Field where there are none.
 	Label Field
 	// Classes are the names of the classes, in the order of the logits.
 	Classes []string
@@ -91,7 +91,8 @@ type Batch struct {
 	// In are the inputs: (B, shape...).
 	In Signals
 	// Label is (B) or (B, T) of tensor.Int, with Unlabelled where there is
-	// none; (B, C) of a float type for soft labels; or nil.
+	// none; (B, C) of a float type for soft labels, each row with a sum of 1,
+	// or all 0 where there is none; or nil.
 	Label *tensor.Dense
 	// Weight is (B) or (B, T) of tensor.Float32: how much a row counts.
 	// Padding has weight 0.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -155,6 +156,9 @@ func readExactly(r io.Reader, n int) ([]byte, error) {
 
 // plain undoes gzip where it is found.
 func plain(r io.Reader) (io.Reader, error) {
+	if r == nil {
+		return nil, errors.New("the io.Reader is nil")
+	}
 	buffered := bufio.NewReader(r)
 	// An error of Peek comes back at the first read.
 	if start, _ := buffered.Peek(2); !bytes.Equal(start, []byte{0x1f, 0x8b}) {

@@ -10,8 +10,7 @@ import (
 // yields depends on its fields, the epoch and the number of the first batch
 // alone. The last batch of an epoch is padded to the size of the others.
 //
-// Each row is checked: what a set reads must be finite, labels must be
-// Unlabelled or one of the classes, and weights must not be negative.
+// Each row is checked, as [Batch.Append] does.
 type Loader struct {
 	// Set is what is read.
 	Set Set
@@ -90,10 +89,11 @@ func (l Loader) Batches(ctx context.Context, epoch, from int) iter.Seq2[Batch, e
 	}
 }
 
-func (l Loader) check(epoch, from int) error {
+// Validate says what is wrong with the fields, if anything.
+func (l Loader) Validate() error {
 	switch {
 	case l.Set == nil:
-		return fmt.Errorf("data: Loader.Set is nil; want a set")
+		return fmt.Errorf("data: Loader.Set is nil; want a Set")
 	case l.Batch < 1:
 		return fmt.Errorf("data: Loader.Batch is %d; want 1 or more", l.Batch)
 	case l.Views < 0:
@@ -102,6 +102,15 @@ func (l Loader) check(epoch, from int) error {
 		return fmt.Errorf("data: Loader.Prefetch is %d; want -1 or more", l.Prefetch)
 	case l.Set.Len() < 1:
 		return fmt.Errorf("data: Loader.Set is empty; want 1 sample or more")
+	}
+	return nil
+}
+
+func (l Loader) check(epoch, from int) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	switch {
 	case epoch < 0:
 		return fmt.Errorf("data: epoch is %d; want 0 or more", epoch)
 	case from < 0 || from > l.Len():

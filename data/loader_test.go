@@ -195,7 +195,7 @@ func TestLoaderRefuses(t *testing.T) {
 		epoch, from int
 		want        string
 	}{
-		{"set", data.Loader{Batch: 2}, 0, 0, "data: Loader.Set is nil; want a set"},
+		{"set", data.Loader{Batch: 2}, 0, 0, "data: Loader.Set is nil; want a Set"},
 		{"empty", data.Loader{Set: empty, Batch: 2}, 0, 0, "Loader.Set is empty"},
 		{"batch", data.Loader{Set: grid(3)}, 0, 0, "data: Loader.Batch is 0; want 1 or more"},
 		{"huge batch", data.Loader{Set: grid(3), Batch: math.MaxInt}, 0, 0, "batch of 9223372036854775807 rows"},
@@ -213,6 +213,10 @@ func TestLoaderRefuses(t *testing.T) {
 				t.Errorf("%d batches before the error", len(batches))
 			}
 		})
+	}
+	wantError(t, data.Loader{Batch: 3}.Validate(), "data: Loader.Set is nil; want a Set")
+	if err := ok.Validate(); err != nil {
+		t.Error(err)
 	}
 	if n := len(must(drain(ok, 0, 3))); n != 0 {
 		t.Errorf("%d batches after the last", n)

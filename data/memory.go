@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,12 +10,13 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// A Memory is a set of samples in memory. It has one view of each.
+// A Memory is a set of samples in memory. It has one view of each. The zero
+// Memory is empty.
 type Memory struct {
 	spec  Spec
-	rows  Batch    // all samples; inputs may be bytes
-	ids   []uint64 // nil: sample i has id i
-	print func() [32]byte
+	rows  Batch           // all samples; inputs may be bytes
+	ids   []uint64        // nil: sample i has id i
+	print func() [32]byte // nil: unknown
 }
 
 // NewMemory is a set of the samples along the leading axis of the inputs.
@@ -23,9 +25,10 @@ type Memory struct {
 // (N, T) of tensor.Int, or (N, C) of a float type; classes may be nil. Sample
 // i has id i and weight 1: see [Memory.WithIDs] and [Memory.WithWeights].
 //
-// It fails on shapes and dtypes that do not fit, on values that are not finite
-// and on labels that are neither Unlabelled nor one of the classes. The tensors
-// are kept, not copied: they must not be written to any more.
+// It fails on shapes and dtypes that do not fit, on values that are not finite,
+// on labels that are neither Unlabelled nor one of the classes, and on soft
+// labels that are neither probabilities nor all 0. The tensors are kept, not
+// copied: they must not be written to any more.
 func NewMemory(in Signals, label *tensor.Dense, classes []string) (*Memory, error) {
 	m := &Memory{
 		spec: Spec{In: make(map[string]Field, len(in)), Classes: slices.Clone(classes), Views: 1},
@@ -105,6 +108,9 @@ func (m *Memory) WithIDs(ids []uint64) (*Memory, error) {
 // WithWeights is the set with weights of tensor.Float32, finite and not
 // negative: (N), or (N, T) where labels have that shape.
 func (m *Memory) WithWeights(w *tensor.Dense) (*Memory, error) {
+	if m.rows.N == 0 {
+		return nil, errors.New("data: WithWeights of an empty set")
+	}
 	f, err := m.field(w)
 	if err != nil {
 		return nil, fmt.Errorf("data: weights: %w", err)
@@ -127,7 +133,9 @@ func (m *Memory) Len() int { return m.rows.N }
 // Spec implements [Set]. The first call hashes the samples.
 func (m *Memory) Spec() Spec {
 	s := m.spec
-	s.Fingerprint = m.print()
+	if m.print != nil {
+		s.Fingerprint = m.print()
+	}
 	return s
 }
 

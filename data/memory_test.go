@@ -42,9 +42,10 @@ func TestMemoryReadsEveryDtype(t *testing.T) {
 }
 
 func TestMemorySoftLabels(t *testing.T) {
-	m := must(data.NewMemory(data.Signals{"x": dense(count[float32](9), 3, 3)}, dense(count[float64](12), 3, 4), classes))
+	label := dense([]float64{0.1, 0.2, 0.3, 0.4, 0, 0, 0, 0, 0.5, 0, 0.2505, 0.25}, 3, 4)
+	m := must(data.NewMemory(data.Signals{"x": dense(count[float32](9), 3, 3)}, label, classes))
 	b := read(t, m, 2, 0)
-	if diff := cmp.Diff(dense([]float64{9, 10, 11, 12}, 1, 4), b.Label, denses); diff != "" {
+	if diff := cmp.Diff(dense([]float64{0.5, 0, 0.2505, 0.25}, 1, 4), b.Label, denses); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(dense([]float32{1}, 1), b.Weight, denses); diff != "" {
@@ -84,6 +85,8 @@ func TestNewMemoryRefuses(t *testing.T) {
 		{"nan", data.Signals{"x": bad(float32(math.NaN()))}, nil, nil, `row 1, sample 1: input "x" is not finite at element 2`},
 		{"infinity", data.Signals{"x": x, "a": bad(float32(math.Inf(-1)))}, nil, nil, `input "a" is not finite at element 2`},
 		{"nan label", data.Signals{"x": x}, dense([]float64{0, 1, 0, 1, math.NaN(), 0, 0, 0, 0}, 3, 3), nil, "sample 1: label is not finite at element 1"},
+		{"soft below 0", data.Signals{"x": x}, dense([]float32{1, 0, 0, 5, -3, 0, 0, 0, 1}, 3, 3), nil, "sample 1: label is -3 at element 1; want 0 or more"},
+		{"soft sum of 2", data.Signals{"x": x}, dense([]float64{1, 0, 0, 0, 0, 0, 0.5, 1, 0.5}, 3, 3), nil, "sample 2: label has the sum 2; want 1, or all zeros for no label"},
 		{"high label", data.Signals{"x": x}, dense([]int{0, 3, 4}, 3), classes, "sample 2: label is 4; want -1 to 3"},
 		{"low label", data.Signals{"x": x}, dense([]int{0, -2, 4}, 3), nil, "sample 1: label is -2; want -1 or more"},
 	} {
@@ -112,6 +115,18 @@ func TestMemoryOptionsRefuse(t *testing.T) {
 	wantError(t, err, "sample 1: weight is -1")
 	b := must(data.NewBatch(m.Spec(), 3))
 	wantError(t, b.Append(m, 3, 0), "row 3 of a set of 3")
+}
+
+func TestZeroMemory(t *testing.T) {
+	m := new(data.Memory)
+	if s := m.Spec(); m.Len() != 0 || s.Fingerprint != [32]byte{} {
+		t.Errorf("a zero Memory has %d samples and the fingerprint %x; want none", m.Len(), s.Fingerprint)
+	}
+	wantError(t, data.Loader{Set: m, Batch: 3}.Validate(), "data: Loader.Set is empty")
+	_, err := m.WithWeights(dense(count[float32](3), 3))
+	wantError(t, err, "data: WithWeights of an empty set")
+	b := must(data.NewBatch(grid(3).Spec(), 3))
+	wantError(t, b.Append(m, 0, 0), "row 0 of a set of 0")
 }
 
 func TestMemoryFingerprint(t *testing.T) {

@@ -113,7 +113,7 @@ func Concat(sets ...Set) (Set, error) {
 		for row := range set.Len() {
 			id := set.ID(row)
 			if first, ok := owner[id]; ok && first != i {
-				return nil, fmt.Errorf("data: Concat: sets %d and %d both have id %d", first, i, id)
+				return nil, fmt.Errorf("data: Concat: sets %d and %d both have id %d; want ids of their own (see Memory.WithIDs and CSV.FirstID)", first, i, id)
 			}
 			owner[id] = i
 		}

@@ -47,7 +47,8 @@ func TestHideLabels(t *testing.T) {
 		t.Errorf("labels are %v; want %v", got, want)
 	}
 	x := data.Signals{"x": dense(count[float32](3), 3)}
-	soft := must(data.HideLabels(must(data.NewMemory(x, dense(count[float32](12), 3, 4), nil)), odd))
+	label := dense([]float32{0, 1, 0, 0, 0.5, 0, 0.5, 0, 0, 0, 0.25, 0.75}, 3, 4)
+	soft := must(data.HideLabels(must(data.NewMemory(x, label, nil)), odd))
 	if diff := cmp.Diff(dense(make([]float32, 4), 1, 4), read(t, soft, 2, 0).Label, denses); diff != "" {
 		t.Error(diff)
 	}

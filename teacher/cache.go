@@ -106,18 +106,44 @@ func compareIDs(a, b data.ID) int {
 	return cmp.Or(cmp.Compare(a.Sample, b.Sample), cmp.Compare(a.View, b.View))
 }
 
-// Close releases the files.
-func (c *Cache) Close() error { return c.rows.Close() }
+var errNotOpen = errors.New("teacher: the Cache is not open; want one from Open or Record")
+
+// opened is errNotOpen for a Cache that is nil or zero.
+func (c *Cache) opened() error {
+	if c == nil || c.rows == nil {
+		return errNotOpen
+	}
+	return nil
+}
+
+// Close releases the files. To close a cache again changes nothing.
+func (c *Cache) Close() error {
+	if err := c.opened(); err != nil {
+		return err
+	}
+	if err := c.rows.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	return nil
+}
 
 // Card implements [Teacher]. Fingerprint is that of the recorded teacher,
 // unless Half or TopK changed what it says; Temps is nil without TopK.
-func (c *Cache) Card() (Card, error) { return c.manifest.card(c.layout), nil }
+func (c *Cache) Card() (Card, error) {
+	if err := c.opened(); err != nil {
+		return Card{}, err
+	}
+	return c.manifest.card(c.layout), nil
+}
 
 // Covers says, before the first batch, why the cache cannot answer samples of
 // a spec: other inputs, preprocessing or classes than those recorded
 // ([ErrStale]), or more views ([ErrMissing]). A subset of the recorded samples,
 // or the same without labels, is covered.
 func (c *Cache) Covers(spec data.Spec) error {
+	if err := c.opened(); err != nil {
+		return err
+	}
 	if err := same(c.dir, c.manifest.traits(describeData(spec))); err != nil {
 		return err
 	}
@@ -154,6 +180,9 @@ func (c *Cache) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 }
 
 func (c *Cache) checkBatch(b data.Batch) error {
+	if err := c.opened(); err != nil {
+		return err
+	}
 	if err := checkIDs(b); err != nil {
 		return err
 	}
@@ -182,7 +211,8 @@ func (c *Cache) read(row []byte, b data.Batch, s data.Signals, r int) error {
 		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, c.dir, describe(id))
 	}
 	if !bytes.Equal(row[16:rowHead], c.layout.hash(b, r)) {
-		return fmt.Errorf("%w: %s: %s has another input than when it was recorded", ErrStale, c.dir, describe(id))
+		return fmt.Errorf("%w: %s: %s has another input than when it was recorded; if it is another sample, it wants an id of its own (see data.Memory.WithIDs)",
+			ErrStale, c.dir, describe(id))
 	}
 	if err := c.layout.read(row, s, r); err != nil {
 		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, c.dir, describe(id), err)

@@ -1,6 +1,7 @@
 package teacher
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gorgonia.org/tensor"
 
@@ -38,7 +40,7 @@ type manifest struct {
 	Temps []float64 `json:"temps,omitempty"`
 
 	Data        digest  `json:"data"`
-	Norm        digest  `json:"preprocessing"`
+	Norm        string  `json:"preprocessing"`
 	DataClasses digest  `json:"data_classes"`
 	Inputs      []field `json:"inputs"`
 	Views       uint64  `json:"views"`
@@ -97,21 +99,27 @@ func (d *digest) UnmarshalText(text []byte) error {
 func describeData(spec data.Spec) manifest {
 	return manifest{
 		Data:        spec.Fingerprint,
-		Norm:        digestNorm(spec.Norm),
+		Norm:        describeNorm(spec.Norm),
 		DataClasses: sha256.Sum256([]byte(text(append([]string{}, spec.Classes...)))),
 		Inputs:      fields(spec.In),
 		Views:       uint64(max(spec.Views, 0)),
 	}
 }
 
-func digestNorm(norm map[string]data.Norm) digest {
-	h := sha256.New()
+// describeNorm says what was done to the inputs, by its hash if that takes more
+// than a line.
+func describeNorm(norm map[string]data.Norm) string {
+	var all []string
 	for _, name := range slices.Sorted(maps.Keys(norm)) {
 		if n := norm[name]; len(n.Mean)+len(n.SD) > 0 {
-			fmt.Fprintf(h, "%q %v %v\n", name, n.Mean, n.SD)
+			all = append(all, fmt.Sprintf("(%q - %v) / %v", name, n.Mean, n.SD))
 		}
 	}
-	return digest(h.Sum(nil))
+	s := strings.Join(all, ", ")
+	if len(s) > 80 {
+		return fmt.Sprintf("SHA-256 %x", sha256.Sum256([]byte(s)))
+	}
+	return cmp.Or(s, "none")
 }
 
 // layout lays the rows out, and says what is wrong with the manifest.
@@ -159,10 +167,15 @@ func (m manifest) checkTopK() error {
 	if (m.TopK == 0) != (len(m.Temps) == 0) {
 		return fmt.Errorf("teacher: Recording.TopK is %d with %d Temps; want both or neither", m.TopK, len(m.Temps))
 	}
+	seen := map[float64]bool{}
 	for _, T := range m.Temps {
 		if !(T > 0) || !finite(T) {
 			return fmt.Errorf("teacher: Recording.Temps has %v; want finite and above 0", T)
 		}
+		if seen[T] {
+			return fmt.Errorf("teacher: Recording.Temps has %v twice; want each once", T)
+		}
+		seen[T] = true
 	}
 	if m.TopK > 0 && !slices.ContainsFunc(m.Signals, func(f field) bool { return isLogits(f.Name) }) {
 		return fmt.Errorf("teacher: Recording.TopK is %d, but no signal is called %q", m.TopK, Logits)
@@ -254,9 +267,12 @@ func same(dir string, traits []trait) error {
 	return nil
 }
 
-// text is v in JSON, which has one form for equal values. Nothing that a
-// manifest holds fails to have one.
+// text is v itself or in JSON, which has one form for equal values. Nothing
+// that a manifest holds fails to have one.
 func text(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
 	b, _ := json.Marshal(v)
 	return string(b)
 }

@@ -49,10 +49,12 @@ const syncEvery = 64
 // keeps the answers in a directory, and opens it. It goes on with a recording
 // that was interrupted, wherever that was: the files are those of one that
 // never stopped. A directory with a recording of anything else is left alone,
-// with an error that wraps [ErrStale] and names what differs.
+// with an error that wraps [ErrStale] and names what differs; so is a file "rows"
+// without a manifest.
 //
 // It refuses teachers that are live or have no fingerprint, views without
-// bound, and answers that [Check] refuses. Only one Record may write to a
+// bound, and answers that [Check] refuses. A panic of the teacher becomes an
+// error; one of Progress passes through. Only one Record may write to a
 // directory at a time.
 func Record(ctx context.Context, t Teacher, set data.Set, dir string, r Recording) (*Cache, error) {
 	rec, err := r.prepare(t, set, dir)
@@ -84,6 +86,9 @@ type recorder struct {
 func (r Recording) prepare(t Teacher, set data.Set, dir string) (*recorder, error) {
 	if t == nil || set == nil {
 		return nil, errors.New("teacher: Record has no teacher or no set; want both")
+	}
+	if dir == "" {
+		return nil, errors.New("teacher: Record's dir is empty; want a directory")
 	}
 	if r.Batch < 0 {
 		return nil, fmt.Errorf("teacher: Recording.Batch is %d; want 0 or more", r.Batch)
@@ -186,9 +191,10 @@ func (rec *recorder) claim() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Rows without a manifest may be of anything.
-	if err := os.Remove(filepath.Join(rec.dir, rowsName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("teacher: %w", err)
+	// Record writes the manifest first: rows without one are another's.
+	path := filepath.Join(rec.dir, rowsName)
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("teacher: %s: %w, without a manifest; want another directory", path, fs.ErrExist)
 	}
 	return rec.manifest.write(rec.dir)
 }
@@ -297,7 +303,7 @@ func (rec *recorder) batch(first, n int) (data.Batch, error) {
 
 // ask is what the teacher says, in the form that is stored.
 func (rec *recorder) ask(ctx context.Context, b data.Batch) (data.Signals, error) {
-	s, err := rec.teacher.Teach(ctx, b)
+	s, err := rec.teach(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +322,15 @@ func (rec *recorder) ask(ctx context.Context, b data.Batch) (data.Signals, error
 	}
 	// A log-sum-exp may be too large for its dtype.
 	return kept, Check(rec.stored, b, kept)
+}
+
+func (rec *recorder) teach(ctx context.Context, b data.Batch) (s data.Signals, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("teacher: the teacher panicked: %v", p)
+		}
+	}()
+	return rec.teacher.Teach(ctx, b)
 }
 
 func (rec *recorder) checkHalf(b data.Batch, name string, t *tensor.Dense) error {

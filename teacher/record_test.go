@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -142,16 +143,23 @@ func TestRecordRepairs(t *testing.T) {
 	sameFiles(t, files(t, dir), want)
 }
 
-// Rows whose manifest is gone may be another teacher's.
-func TestRecordForgetsOrphans(t *testing.T) {
-	set, dir := toySet{}, t.TempDir()
-	record(t, toy(2), set, dir, small)
-	if err := os.Remove(filepath.Join(dir, manifestName)); err != nil {
+// Rows without a manifest are not of a recording, or nobody knows of which.
+func TestRecordLeavesOtherFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, rowsName)
+	if err := os.WriteFile(path, []byte("my table"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if asked := recordCounting(t, set, dir); asked != 7 {
-		t.Errorf("%d rows recorded; want 7", asked)
+	_, err := Record(t.Context(), toy(1), toySet{}, dir, small)
+	wantError(t, err, fs.ErrExist, path, "without a manifest")
+	if got := files(t, dir); len(got) != 1 || got[rowsName] != "my table" {
+		t.Errorf("the directory has %q; want the table alone", got)
 	}
+}
+
+func TestRecordWantsADirectory(t *testing.T) {
+	_, err := Record(t.Context(), toy(1), toySet{}, "", small)
+	wantError(t, err, nil, "teacher: Record's dir is empty; want a directory")
 }
 
 func TestRecordInterrupted(t *testing.T) {
@@ -249,6 +257,7 @@ func TestRecordRefuses(t *testing.T) {
 		{toy(1), set, Recording{Temps: []float64{4}}, "want both or neither"},
 		{toy(1), set, Recording{TopK: 2, Temps: []float64{0}}, "Recording.Temps has 0"},
 		{toy(1), set, Recording{TopK: 2, Temps: []float64{math.NaN()}}, "Recording.Temps has NaN"},
+		{toy(1), set, Recording{TopK: 2, Temps: []float64{1, 3, 1}}, "Recording.Temps has 1 twice; want each once"},
 		{toy(1), set, Recording{TopK: 2, Signals: []string{"features"}}, `no signal is called "logits"`},
 		{field(data.Field{Shape: tensor.Shape{2, 3, 4}, Dtype: tensor.Float32}), set, Recording{TopK: 2}, "(C) or (T, C)"},
 		{field(data.Field{Shape: tensor.Shape{6}, Dtype: tensor.Int}), set, Recording{TopK: 2}, "float type"},
@@ -296,6 +305,7 @@ func TestRecordChecksAnswers(t *testing.T) {
 		{"shape", answering(func(s data.Signals) { s["att"] = s[Logits] }), Recording{}, []string{`"att"`, "dtype"}},
 		{"NaN", set(2, math.NaN()), Recording{}, []string{`"logits"`, "sample 94, view 0"}},
 		{"infinity", set(1, math.Inf(-1)), Recording{Half: true}, []string{`"logits"`, "sample 97, view 0"}},
+		{"panic", answering(func(data.Signals) { panic("oh no") }), Recording{}, []string{"teacher: the teacher panicked: oh no"}},
 		{"overflow", set(3, 65505), Recording{Half: true}, []string{`"logits"`, "sample 91, view 0", "65505", "overflows float16"}},
 		{"overflow of top-k", set(3, -7e4), Recording{Half: true, TopK: 2}, []string{"sample 91", "overflows float16"}},
 		{"overflow of lse", set(2, 3e38), Recording{TopK: 2, Temps: []float64{0.1}}, []string{`"logits.lse"`, "sample 94"}},

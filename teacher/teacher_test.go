@@ -198,6 +198,22 @@ func TestLive(t *testing.T) {
 	sameBits(t, got, want)
 }
 
+func TestNilTeachers(t *testing.T) {
+	for _, test := range []struct {
+		teacher Teacher
+		is      error
+	}{
+		{Live(nil), errNoLive}, {(*Cache)(nil), errNotOpen}, {new(Cache), errNotOpen},
+	} {
+		_, err := test.teacher.Card()
+		wantError(t, err, test.is)
+		_, err = test.teacher.Teach(t.Context(), blank(3))
+		wantError(t, err, test.is)
+	}
+	wantError(t, new(Cache).Covers(toySet{}.Spec()), errNotOpen)
+	wantError(t, (*Cache)(nil).Close(), errNotOpen)
+}
+
 func TestCheck(t *testing.T) {
 	field := data.Field{Shape: tensor.Shape{3}, Dtype: tensor.Float32}
 	card := logitsCard(field)

@@ -30,7 +30,8 @@ const rest = 100 * time.Millisecond
 
 // A Bar is a [distill.Observer] that shows the progress of a run. Its zero
 // value writes to standard error. A writer that fails, as that of a terminal
-// that was closed, does not end the run.
+// that was closed, does not end the run. Runs that train at the same time want
+// a Bar each; one after the other may share one.
 type Bar struct {
 	// W is written to; nil means os.Stderr.
 	W io.Writer

@@ -50,7 +50,7 @@ func Compare(w io.Writer, format Format, title string, arms ...Arm) error {
 }
 
 func accuracyOf(arms []Arm, span []float64) panel {
-	p := panel{title: "Validation accuracy", y: "share of rows (%)", cut: true}
+	p := panel{title: "Validation accuracy", y: "share of rows (%)", share: true, cut: true}
 	p.arms(arms, inValidation(func(m *distill.Metrics) float64 { return 100 * m.Accuracy }))
 	for i, arm := range arms {
 		if len(arm.Runs) == 0 && arm.Level > 0 {
@@ -64,17 +64,17 @@ func accuracyOf(arms []Arm, span []float64) panel {
 // glyphs tell the terms of a loss apart.
 var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}, draw.RingGlyph{}, draw.CrossGlyph{}}
 
-// termsOf has the arms by colour, the terms by shade and dots, and training and
-// validation by dashes, with a key to each.
+// termsOf has the arms by colour, the terms by dots, and training and validation
+// by dashes, with a key to each.
 func termsOf(arms []Arm) panel {
 	p := panel{title: "Loss per term", y: "loss (nats)", log: true}
 	marks := marksOf(arms)
 	var key []series
 	for i, arm := range arms {
 		before := len(p.series)
-		for k, s := range marks {
+		for _, s := range marks {
 			term := s.name
-			s.name, s.color, s.width = "", shade(paint(i), k), thick
+			s.name, s.color, s.width = "", paint(i), thick
 			p.arm(s, arm, inTraining(func(s distill.Step) float64 { return ofTerm(s.Terms, term).Value }))
 			s.dashed = true
 			p.arm(s, arm, inValidation(func(m *distill.Metrics) float64 { return ofTerm(m.Terms, term).Value }))
@@ -104,7 +104,7 @@ func marksOf(arms []Arm) []series {
 	terms := termNames(runs...)
 	var marks []series
 	for i, term := range terms {
-		s := series{name: term, color: shade(grey, i)}
+		s := series{name: term, color: grey}
 		if len(terms) > 1 {
 			s.glyph, s.dots, s.phase = glyphs[i%len(glyphs)], 8, (float64(i)+0.5)/float64(len(terms))
 		}

@@ -122,6 +122,24 @@ func TestCompareLegends(t *testing.T) {
 	}
 }
 
+// What is drawn in a colour is in the legend of its panel in that colour.
+func TestCompareColours(t *testing.T) {
+	picture := compare(t, arm("control", 0.9, 3), arm("distilled", 1, 3))
+	colours := make(map[string]bool)
+	for _, c := range regexp.MustCompile("#[0-9A-F]{6}(;fill-opacity)?").FindAllString(picture, -1) {
+		if !strings.HasSuffix(c, "opacity") { // a band: its colour is rounded
+			colours[c] = true
+		}
+	}
+	want := map[string]bool{
+		"#0072B2": true, "#D55E00": true, // the arms
+		"#222222": true, "#666666": true, "#E4E4E4": true, "#FFFFFF": true, // text, key, grid and paper
+	}
+	if diff := cmp.Diff(want, colours); diff != "" {
+		t.Errorf("the colours (-want +got):\n%s", diff)
+	}
+}
+
 func TestCompareGolden(t *testing.T) {
 	golden(t, "compare.svg", compare(t, arm("control", 0.9, 3), arm("distilled", 1, 3), report.Arm{Name: "teacher", Level: 0.98}))
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/color"
 	"io"
@@ -26,7 +27,8 @@ const (
 // Draw writes a picture of one run: the loss and its terms, the accuracy, the
 // learning rate and the gradient norm, over the steps. Training curves are
 // drawn thin as they are and thick as a running mean; validation is a dot at
-// the end of each epoch. Values that are not finite leave a gap.
+// the end of each epoch. Values that are not finite leave a gap. Without steps
+// the panels are empty: a run may end before its first.
 func Draw(w io.Writer, format Format, title string, steps []distill.Step) error {
 	subtitle := "dots: validation"
 	if n := window(len(steps)); n > 1 {
@@ -39,6 +41,9 @@ func Draw(w io.Writer, format Format, title string, steps []distill.Step) error 
 
 // figure draws four panels on a canvas of 1500 x 1000 pixels.
 func figure(w io.Writer, format Format, title, subtitle string, panels [4]panel) error {
+	if w == nil {
+		return errors.New("report: the io.Writer is nil")
+	}
 	const dpi = 150
 	const width, height = 1500 * vg.Inch / dpi, 1000 * vg.Inch / dpi
 	var canvas vg.CanvasWriterTo
@@ -102,7 +107,7 @@ func lossPanel(steps []distill.Step) panel {
 }
 
 func accuracyPanel(steps []distill.Step) panel {
-	p := panel{title: "Accuracy", x: "step", y: "share of rows (%)"}
+	p := panel{title: "Accuracy", x: "step", y: "share of rows (%)", share: true}
 	p.train(series{name: "training", color: palette[0]}, steps, func(s distill.Step) float64 { return 100 * s.Accuracy })
 	p.valid(series{name: "agreement with teacher", color: palette[2]}, steps, func(m *distill.Metrics) float64 { return 100 * m.Agreement })
 	p.valid(series{name: "validation", color: palette[1]}, steps, func(m *distill.Metrics) float64 { return 100 * m.Accuracy })

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/godistill/godistill/distill"
@@ -109,6 +110,42 @@ func TestDrawAnything(t *testing.T) {
 	})
 }
 
+// Names that are too long do not run into what stands beside them.
+func TestDrawLongNames(t *testing.T) {
+	steps := sample(1, 3, 1)
+	long := strings.Repeat("a long name ", 30)
+	for i := range steps {
+		steps[i].Terms[0].Name = long
+	}
+	var out bytes.Buffer
+	if err := report.Draw(&out, report.SVG, long, steps); err != nil {
+		t.Fatal(err)
+	}
+	cut := regexp.MustCompile(">(a long name [^<]*)</text>").FindAllStringSubmatch(out.String(), -1)
+	if len(cut) != 2 {
+		t.Fatalf("%d long names; want the title's and the term's", len(cut))
+	}
+	for _, name := range cut {
+		if len(name[1]) > 100 || !strings.HasSuffix(name[1], "…") {
+			t.Errorf("%q is not cut", name[1])
+		}
+	}
+}
+
+// No row is right more than once, or less than never.
+func TestDrawOneAccuracy(t *testing.T) {
+	for accuracy, wrong := range map[float64]string{1: ">110<", 0: ">-0.5<"} {
+		steps := sample(1, 3, 1)
+		for i := range steps {
+			steps[i].Accuracy, steps[i].Valid = accuracy, nil
+		}
+		picture := svg(t, steps)
+		if want := fmt.Sprintf(">%v<", 100*accuracy); strings.Contains(picture, wrong) || !strings.Contains(picture, want) {
+			t.Errorf("accuracy %v: want the tick %s and not %s", accuracy, want, wrong)
+		}
+	}
+}
+
 func TestPNG(t *testing.T) {
 	tests := []struct {
 		name string
@@ -168,6 +205,7 @@ func TestDrawErrors(t *testing.T) {
 		want string
 	}{
 		{"format", report.Draw(io.Discard, "gif", "", nil), `report: format is "gif"; want "png" or "svg"`},
+		{"nil", report.Draw(nil, report.SVG, "", nil), "report: the io.Writer is nil"},
 		{"writer", report.Draw(full{}, report.SVG, "", nil), "report: disk full"},
 		{"no arms", report.Compare(io.Discard, report.PNG, ""), "report: Compare has no arm with a number to draw; want one or more"},
 	}

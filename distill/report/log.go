@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/godistill/godistill/distill"
 	"github.com/godistill/godistill/internal/jsonfloat"
@@ -20,6 +21,9 @@ import (
 // that is not a step, or not a later one than the line before, is an error.
 // Numbers that a line leaves out are NaN.
 func Read(r io.Reader) ([]distill.Step, error) {
+	if r == nil {
+		return nil, errors.New("report: Read: the io.Reader is nil")
+	}
 	steps, err := read(r)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
@@ -71,10 +75,7 @@ func openLog(path string, done int) (f *os.File, last stamp, err error) {
 	if err != nil {
 		return nil, last, err
 	}
-	var size int64
-	if done > 0 {
-		size, last, err = keep(f, done)
-	}
+	size, last, err := keep(f, done)
 	if err == nil {
 		err = f.Truncate(size)
 	}
@@ -87,10 +88,16 @@ func openLog(path string, done int) (f *os.File, last stamp, err error) {
 	return f, last, nil
 }
 
-// keep returns how many bytes of r hold the steps up to done.
+// keep returns how many bytes of r hold the steps up to done. Its error is that
+// r is no log, or that it cannot be read.
 func keep(r io.Reader, done int) (size int64, last stamp, err error) {
-	n := 0
-	for line, err := range lines(r) {
+	const head = `{"step":` // even where half a line was written
+	in, n := bufio.NewReader(r), 0
+	// An error of Peek comes back at the first read.
+	if start, _ := in.Peek(len(head)); !strings.HasPrefix(head, string(start)) {
+		return 0, last, fmt.Errorf("it begins with %q, as no log does; want another folder", start)
+	}
+	for line, err := range lines(in) {
 		if err != nil {
 			return 0, last, err
 		}
@@ -98,6 +105,9 @@ func keep(r io.Reader, done int) (size int64, last stamp, err error) {
 		var s stamp
 		if err := json.Unmarshal(line, &s); err != nil {
 			return 0, last, fmt.Errorf("line %d: %w", n, err)
+		}
+		if s.Step <= last.Step {
+			return 0, last, fmt.Errorf("line %d: step is %d; want more than %d", n, s.Step, last.Step)
 		}
 		if s.Step > done {
 			break

@@ -4,6 +4,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"sort"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/font/liberation"
@@ -44,17 +45,9 @@ var (
 // paint is the colour of the i-th of several things.
 func paint(i int) color.RGBA { return palette[i%len(palette)] }
 
-// shade is a colour for the i-th of several terms: as it is, darker or lighter.
-func shade(c color.RGBA, i int) color.RGBA {
-	return []color.RGBA{c, blend(c, 0, 2), blend(c, 0xff, 2)}[i%3]
-}
-
-// faint is a colour that stays behind the others.
-func faint(c color.RGBA) color.RGBA { return blend(c, 0xff, 3) }
-
-// blend mixes a colour with some fifths of a grey.
-func blend(c color.RGBA, with, fifths int) color.RGBA {
-	mix := func(v uint8) uint8 { return uint8(((5-fifths)*int(v) + fifths*with) / 5) }
+// faint is a colour that stays behind the others: two fifths of it, and white.
+func faint(c color.RGBA) color.RGBA {
+	mix := func(v uint8) uint8 { return uint8((2*int(v) + 3*0xff) / 5) }
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 0xff}
 }
 
@@ -62,6 +55,7 @@ func blend(c color.RGBA, with, fifths int) color.RGBA {
 type panel struct {
 	title, x, y string
 	log         bool      // the values may be drawn on a logarithmic axis
+	share       bool      // the values are percentages, and the axis ends at 0 and 100
 	cut         bool      // what is far below the rest may be off the axis
 	span        []float64 // places that the axis of x has as well
 	series      []series
@@ -129,7 +123,8 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 		if s.name == "" {
 			continue
 		}
-		width := sample + gap + sty.Width(s.name)
+		name := fit(sty, s.name, c.Max.X-c.Min.X-sample-gap)
+		width := sample + gap + sty.Width(name)
 		if at.X == c.Min.X || at.X+width > c.Max.X {
 			at.X, at.Y = c.Min.X, at.Y-line
 		}
@@ -142,7 +137,7 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 		if s.dots > 0 {
 			s.dot(c, vg.Point{X: at.X + sample/2, Y: at.Y})
 		}
-		c.FillText(sty, vg.Point{X: at.X + sample + gap, Y: at.Y + lift}, s.name)
+		c.FillText(sty, vg.Point{X: at.X + sample + gap, Y: at.Y + lift}, name)
 		at.X += width + 3*gap
 	}
 	return c.Max.Y - (at.Y - line/2)
@@ -159,6 +154,9 @@ func (p panel) scales() (x, y scale) {
 	x.whole = true
 	if cut := scaleOf(most, p.log); p.cut && cut.max-cut.min < (y.max-y.min)/2 {
 		y = cut
+	}
+	if p.share {
+		y = y.within(0, 100)
 	}
 	return x, y
 }
@@ -310,9 +308,21 @@ func style(size vg.Length, c color.Color, x text.XAlignment, y text.YAlignment) 
 	}
 }
 
+// fit is s, or as much of it as is no wider than width, with an ellipsis.
+func fit(sty text.Style, s string, width vg.Length) string {
+	if sty.Width(s) <= width {
+		return s
+	}
+	runes := []rune(s)
+	n := sort.Search(len(runes), func(n int) bool { return sty.Width(string(runes[:n+1])+"…") > width })
+	return string(runes[:n]) + "…"
+}
+
 // heading writes the title over the figure, and returns what is left of it.
 func heading(c draw.Canvas, title, subtitle string) draw.Canvas {
-	c.FillText(style(14, black, text.XLeft, text.YTop), vg.Point{X: c.Min.X, Y: c.Max.Y}, title)
-	c.FillText(style(9.5, grey, text.XRight, text.YTop), vg.Point{X: c.Max.X, Y: c.Max.Y - 2}, subtitle)
+	large, small := style(14, black, text.XLeft, text.YTop), style(9.5, grey, text.XRight, text.YTop)
+	title = fit(large, title, c.Max.X-c.Min.X-small.Width(subtitle)-2*margin)
+	c.FillText(large, vg.Point{X: c.Min.X, Y: c.Max.Y}, title)
+	c.FillText(small, vg.Point{X: c.Max.X, Y: c.Max.Y - 2}, subtitle)
 	return draw.Crop(c, 0, 0, 0, -30)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/godistill/godistill/distill"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"gonum.org/v1/plot/text"
 )
 
 func TestTicks(t *testing.T) {
@@ -226,6 +227,40 @@ func TestRuns(t *testing.T) {
 		}
 		if fmt.Sprint(got) != test.want {
 			t.Errorf("runs of %v are %v, want %s", test.y, got, test.want)
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	sty := style(9.5, black, text.XLeft, text.YCenter)
+	for _, test := range []struct{ name, of, want string }{
+		{"soft", "soft", "soft"},
+		{"softened", "soft…", "soft…"},
+		{"Größe der Klasse", "Größe…", "Größe…"},
+		{"soft", "", "…"},
+		{"", "", ""},
+	} {
+		if got := fit(sty, test.name, sty.Width(test.of)); got != test.want {
+			t.Errorf("%q in the width of %q is %q; want %q", test.name, test.of, got, test.want)
+		}
+	}
+}
+
+func TestWithin(t *testing.T) {
+	for _, test := range []struct{ in, want scale }{
+		{scale{min: 90, max: 110}, scale{min: 90, max: 100.2}},
+		{scale{min: -1, max: 1}, scale{min: -0.02, max: 1}},
+		{scale{min: 20, max: 100.5}, scale{min: 20, max: 100.5}},
+		{scale{min: 450, max: 550}, scale{min: 450, max: 550}},
+	} {
+		got := test.in.within(0, 100)
+		if got != test.want {
+			t.Errorf("%v within 0 and 100 is %v; want %v", test.in, got, test.want)
+		}
+		for _, tick := range got.ticks() {
+			if test.in.min < 100 && (tick.value < 0 || tick.value > 100) {
+				t.Errorf("%v has a tick at %v", got, tick.value)
+			}
 		}
 	}
 }

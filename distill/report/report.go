@@ -22,8 +22,9 @@
 // [Read] reads metrics.jsonl back, [Draw] draws one run over its steps, and
 // [Compare] draws several arms over the epochs, each over its seeds.
 //
-// The package refuses a log that is not its own: lines that are no JSON, or
-// whose steps do not increase. NaN is null in it, and an infinity a string.
+// The package refuses a log that is not its own: one that does not begin with a
+// step, lines that are no JSON, or steps that do not increase. NaN is null in
+// it, and an infinity a string.
 package report
 
 import (
@@ -44,9 +45,10 @@ import (
 // A Folder is a [distill.Observer] that writes a run's files into a folder.
 // Its zero value writes into the run's own.
 //
-// A Folder that is to stand beside a checkpoint comes before it in the list of
-// observers: a checkpoint of a step then means that the step is in the logs.
-// Lines that are missing all the same stay missing.
+// A run writes a checkpoint after its observers have seen the step, so the logs
+// have every step of a checkpoint. Lines that are missing all the same stay
+// missing. Runs that train at the same time want a Folder each, and a directory
+// each.
 type Folder struct {
 	// Dir is the folder, made if need be; empty means the run's Dir.
 	Dir string
@@ -62,8 +64,8 @@ type Folder struct {
 	seconds        float64 // since the run's first start, pauses not counted
 }
 
-// Start implements [distill.Observer]. It writes run.json, and cuts the logs
-// of an earlier run to plan.Done steps.
+// Start implements [distill.Observer]. It cuts the logs of an earlier run to
+// plan.Done steps, and writes run.json.
 func (f *Folder) Start(plan distill.Plan) error {
 	f.dir, f.title = f.Dir, plan.Name
 	if f.dir == "" {
@@ -84,19 +86,18 @@ func (f *Folder) open(plan distill.Plan) error {
 	if err := os.MkdirAll(f.dir, 0o755); err != nil {
 		return err
 	}
-	err := writeFile(filepath.Join(f.dir, "run.json"), func(w io.Writer) error {
-		return writeJSON(w, describe(plan))
-	})
-	if err != nil {
-		return err
-	}
+	var err error
 	if f.metrics, _, err = openLog(filepath.Join(f.dir, "metrics.jsonl"), plan.Done); err != nil {
 		return err
 	}
 	var last stamp
-	f.times, last, err = openLog(filepath.Join(f.dir, "times.jsonl"), plan.Done)
+	if f.times, last, err = openLog(filepath.Join(f.dir, "times.jsonl"), plan.Done); err != nil {
+		return err
+	}
 	f.seconds = float64(last.Seconds)
-	return err
+	return writeFile(filepath.Join(f.dir, "run.json"), func(w io.Writer) error {
+		return writeJSON(w, describe(plan))
+	})
 }
 
 // Step implements [distill.Observer]. Each log gets its line in one write.

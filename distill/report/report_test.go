@@ -246,6 +246,18 @@ func TestFolderErrors(t *testing.T) {
 		{"log is another's", func(t *testing.T, f *report.Folder) error {
 			return f.Start(distill.Plan{Dir: write(t, "metrics.jsonl", "{\"step\":1}\nstep 2\n"), Done: 3})
 		}, "report: metrics.jsonl: line 2: invalid character 's'"},
+		{"new run, another's log", func(t *testing.T, f *report.Folder) error {
+			f.Dir = write(t, "metrics.jsonl", "{\"loss\":1}\n")
+			return untouched(t, f)
+		}, `report: metrics.jsonl: it begins with "{\"loss\":", as no log does; want another folder`},
+		{"new run, another's file", func(t *testing.T, f *report.Folder) error {
+			f.Dir = write(t, "times.jsonl", "my")
+			return untouched(t, f)
+		}, `report: times.jsonl: it begins with "my"`},
+		{"new run, no step", func(t *testing.T, f *report.Folder) error {
+			f.Dir = write(t, "metrics.jsonl", "{\"step\":null,\"note\":2}\n")
+			return untouched(t, f)
+		}, "report: metrics.jsonl: line 1: step is 0; want more than 0"},
 		{"step before start", func(t *testing.T, f *report.Folder) error {
 			return f.Step(distill.Step{N: 1})
 		}, "report: Folder.Step was called before Start"},
@@ -277,6 +289,19 @@ func TestFolderErrors(t *testing.T) {
 	}
 }
 
+// untouched starts a new run, which has to leave the file in the folder alone.
+func untouched(t *testing.T, f *report.Folder) error {
+	t.Helper()
+	want := files(t, f.Dir)
+	err := f.Start(distill.Plan{})
+	for name, text := range files(t, f.Dir) {
+		if old, ok := want[name]; ok && old != text || name == "run.json" {
+			t.Errorf("%s is %q now", name, text)
+		}
+	}
+	return err
+}
+
 func TestFinishWithoutStart(t *testing.T) {
 	if err := new(report.Folder).Finish(result, nil); err != nil {
 		t.Error(err)
@@ -284,6 +309,9 @@ func TestFinishWithoutStart(t *testing.T) {
 }
 
 func TestRead(t *testing.T) {
+	if _, err := report.Read(nil); fmt.Sprint(err) != "report: Read: the io.Reader is nil" {
+		t.Errorf("without a reader the error is %v", err)
+	}
 	tests := []struct {
 		name, log string
 		steps     int

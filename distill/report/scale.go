@@ -46,6 +46,18 @@ func scaleOf(values [][]float64, log bool) scale {
 	return scale{min: lo - room, max: hi + room}
 }
 
+// within is s without the room that it has beyond lo and hi, but for a
+// fiftieth, in which no tick finds a place.
+func (s scale) within(lo, hi float64) scale {
+	if s.min < lo && s.max > lo {
+		s.min = max(s.min, lo-(s.max-lo)/50)
+	}
+	if s.max > hi && s.min < hi {
+		s.max = min(s.max, hi+(hi-s.min)/50)
+	}
+	return s
+}
+
 func (s scale) at(v float64) float64 {
 	if s.log {
 		return math.Log(v/s.min) / math.Log(s.max/s.min)

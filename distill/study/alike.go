@@ -25,7 +25,7 @@ func (s *Study) checkAlike() error {
 			if err != nil {
 				return fmt.Errorf("study: %s: %w", a.Name, err)
 			}
-			if err := s.checkTest(run.Student.Spec()); err != nil {
+			if err := s.checkTest(a.Name, run); err != nil {
 				return err
 			}
 			e := effortOf(run)
@@ -40,10 +40,18 @@ func (s *Study) checkAlike() error {
 	return nil
 }
 
-// checkTest refuses test data that a student cannot read, which would be found
-// after the last trial otherwise.
-func (s *Study) checkTest(want data.Spec) error {
-	have := s.Test.Spec()
+// checkTest refuses test data that the run learns or chooses from, or that its
+// student cannot read, which would be found after the last trial otherwise.
+func (s *Study) checkTest(arm string, run *distill.Run) error {
+	have, want := s.Test.Spec(), run.Student.Spec()
+	if print := have.Fingerprint; print != [32]byte{} {
+		switch print {
+		case run.Train.Spec().Fingerprint:
+			return fmt.Errorf("study: Study.Test and Run.Train of the arm %q are the same data; want test data of their own", arm)
+		case run.Valid.Spec().Fingerprint:
+			return fmt.Errorf("study: Study.Test and Run.Valid of the arm %q are the same data; want test data of their own", arm)
+		}
+	}
 	for name, f := range want.In {
 		if g, ok := have.In[name]; !ok || g.Dtype != f.Dtype || !slices.Equal(g.Shape, f.Shape) {
 			return errors.New("study: Study.Test has other inputs than the student wants")

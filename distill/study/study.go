@@ -58,11 +58,12 @@ type Arm struct {
 type Study struct {
 	// Arms are compared, one or more.
 	Arms []Arm
-	// Rates are the learning rates to choose from, one or more.
+	// Rates are the learning rates to choose from, one or more, no two alike.
 	Rates []float64
 	// Seeds are two or more, no two alike.
 	Seeds []uint64
-	// Test is what the outcomes are measured on.
+	// Test is what the outcomes are measured on: other data than any arm's Train
+	// and Valid.
 	Test data.Source
 	// Monitor is the score; nil is the accuracy.
 	Monitor distill.Monitor
@@ -130,13 +131,29 @@ func (s *Study) validate() error {
 	case s.Resume && s.Dir == "":
 		return errors.New("study: Study.Resume is true and Study.Dir is empty; want the folder of the trials")
 	}
-	for i, seed := range s.Seeds {
-		// The same run twice would make the interval narrower than it is.
-		if slices.Contains(s.Seeds[:i], seed) {
-			return fmt.Errorf("study: Study.Seeds has %d twice; want each seed once", seed)
+	if rate, ok := twice(s.Rates); ok {
+		return fmt.Errorf("study: Study.Rates has %v twice; want each rate once", rate)
+	}
+	// The same run twice would make the interval narrower than it is.
+	if seed, ok := twice(s.Seeds); ok {
+		return fmt.Errorf("study: Study.Seeds has %d twice; want each seed once", seed)
+	}
+	if t, ok := s.Test.(interface{ Validate() error }); ok {
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("study: Study.Test: %w", err)
 		}
 	}
 	return s.validateArms()
+}
+
+// twice is an element that all has more than once, if there is one.
+func twice[E comparable](all []E) (e E, ok bool) {
+	for i, e := range all {
+		if slices.Contains(all[:i], e) {
+			return e, true
+		}
+	}
+	return e, false
 }
 
 func (s *Study) validateArms() error {

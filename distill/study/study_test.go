@@ -372,6 +372,7 @@ func TestStudyRefuses(t *testing.T) {
 	}{
 		"no arms":    {func(s *Study) { s.Arms = nil }, "study: Study.Arms is empty; want one arm or more"},
 		"no rates":   {func(s *Study) { s.Rates = nil }, "study: Study.Rates is empty; want one learning rate or more"},
+		"rate twice": {func(s *Study) { s.Rates = []float64{0.1, 0.5, 0.1} }, "study: Study.Rates has 0.1 twice; want each rate once"},
 		"one seed":   {func(s *Study) { s.Seeds = s.Seeds[:1] }, "study: Study.Seeds has 1 seeds; want 2 or more"},
 		"seed twice": {func(s *Study) { s.Seeds = []uint64{3, 1, 3} }, "study: Study.Seeds has 3 twice; want each seed once"},
 		"no test":    {func(s *Study) { s.Test = nil }, "study: Study.Test is nil; want a data.Source"},
@@ -382,7 +383,11 @@ func TestStudyRefuses(t *testing.T) {
 		"a path":     {func(s *Study) { s.Arms[0].Name = "T=4/w=0.9" }, `study: Study.Arms[0].Name is "T=4/w=0.9"; want`},
 		"a name twice": {func(s *Study) { s.Arms[1].Name = "control" },
 			`study: Study.Arms[1].Name is "control", as that of another; want one of its own`},
-		"other inputs": {func(s *Study) { s.Test = inOrder(flat) }, "study: Study.Test has other inputs than the student wants"},
+		"empty test": {func(s *Study) { s.Test = data.Loader{Batch: 3} }, "study: Study.Test: data: Loader.Set is nil; want a Set"},
+		"test is valid": {func(s *Study) { s.Test = inOrder(valid(50)) },
+			`study: Study.Test and Run.Valid of the arm "control" are the same data; want test data of their own`},
+		"test is train": {func(s *Study) { s.Test = inOrder(train(58)) }, `study: Study.Test and Run.Train of the arm "control" are the same data`},
+		"other inputs":  {func(s *Study) { s.Test = inOrder(flat) }, "study: Study.Test has other inputs than the student wants"},
 		"other classes": {changed(func(r *distill.Run) {
 			spec := r.Student.Spec()
 			spec.Classes = []string{"9", "8", "7", "6", "5", "4", "3", "2", "1", "0"}
