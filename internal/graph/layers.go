@@ -188,7 +188,7 @@ func detach[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 // A Draw is what random ops draw from: the step, and a key for each sample of
 // the batch. What a sample draws is the same in whatever batch it is.
 type Draw struct {
-	Seed uint64
+	Seed uint64 // of the run
 	Step int
 	Rows int      // samples in a batch, padding included; 0 means the leading axis
 	Keys []uint64 // of the valid ones
