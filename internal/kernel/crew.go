@@ -22,17 +22,42 @@ func parallel(n int, r ranger) {
 	threads.lead(helpers, n, r)
 }
 
+// each does n elements by f, which may be called for parts of them at once.
+// Each costs as much as so many products.
+func each(n, cost int, f func(from, to int)) {
+	if n*cost < worth {
+		f(0, n)
+		return
+	}
+	const block = 1024 // so few are not worth sharing
+	parallel((n+block-1)/block, rangerFunc(func(from, to int) { f(from*block, min(to*block, n)) }))
+}
+
+// Rows does n rows by f, which may be called for parts of them at once, where
+// each row costs so much that it is worth it: cost is in products.
+func Rows(n, cost int, f func(from, to int)) {
+	if n*cost < worth {
+		f(0, n)
+		return
+	}
+	parallel(n, rangerFunc(f))
+}
+
+type rangerFunc func(from, to int)
+
+func (f rangerFunc) do(from, to int) { f(from, to) }
+
 var threads crew
 
 // A crew is the helpers of this process and the work that they share. Whoever
 // holds the lock leads it. Between calls no work is kept.
 type crew struct {
 	sync.Mutex
-	work    ranger
-	n       int
-	members int
-	next    atomic.Int64 // the first item that nobody has taken
-	helpers [63]helper
+	work       ranger
+	n, members int
+	next       atomic.Int64 // the first item that nobody has taken
+	panicked   atomic.Pointer[any]
+	helpers    [63]helper
 }
 
 func (c *crew) lead(helpers, n int, r ranger) {
@@ -41,11 +66,30 @@ func (c *crew) lead(helpers, n int, r ranger) {
 	for i := range helpers {
 		c.helpers[i].post(c)
 	}
+	defer c.end(helpers)
 	c.share()
+}
+
+// end waits for the helpers. What one of them panicked with becomes the panic
+// of the leader, which someone may recover from.
+func (c *crew) end(helpers int) {
 	for i := range helpers {
 		c.helpers[i].join()
 	}
 	c.work = nil
+	if why := c.panicked.Swap(nil); why != nil {
+		panic(*why)
+	}
+}
+
+// help is share for a helper.
+func (c *crew) help() {
+	defer func() {
+		if why := recover(); why != nil {
+			c.panicked.Store(&why)
+		}
+	}()
+	c.share()
 }
 
 // share does items until none is left. What is taken at once becomes less
@@ -100,7 +144,7 @@ func (h *helper) serve(c *crew) {
 			runtime.Gosched() // others may want the processor
 			continue
 		}
-		c.share()
+		c.help()
 		if h.state.Swap(idle) == awaited {
 			h.done <- struct{}{}
 		}

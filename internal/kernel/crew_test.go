@@ -83,6 +83,31 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 }
 
+// A panic of a helper reaches the caller, and the crew works on.
+func TestParallelPanics(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	threaded(func(threads int) {
+		for bad := range 6 {
+			func() {
+				defer func() {
+					if got := recover(); got != bad {
+						t.Errorf("panic of %v, want %v", got, bad)
+					}
+				}()
+				Rows(6, 1, func(from, to int) {
+					time.Sleep(100 * time.Microsecond)
+					if from <= bad && bad < to {
+						panic(bad)
+					}
+				})
+			}()
+		}
+		c := counting{items: make([]atomic.Int32, 100)}
+		parallel(100, &c)
+		c.check(t)
+	})
+}
+
 func BenchmarkParallel(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	c := counting{items: make([]atomic.Int32, 2)}

@@ -42,10 +42,12 @@ func (p *Packed[F]) Linear(y, x, bias []F, rows int, act Act) {
 // SumColumns writes the sum over the rows of x (rows, cols) to dst (cols): the
 // gradient of a bias.
 func SumColumns[F Float](dst, x []F, rows, cols int) {
-	dst = dst[:cols]
+	dst, x = dst[:cols], x[:rows*cols]
+	done := sumColumnsFast(dst, x, rows, cols)
+	dst = dst[done:]
 	clear(dst)
 	for i := range rows {
-		for j, v := range x[i*cols:][:cols] {
+		for j, v := range x[i*cols+done : (i+1)*cols] {
 			dst[j] += v
 		}
 	}

@@ -54,6 +54,71 @@ func copy8(dst *float32, src *float32, ld int, n int, mask *int32)
 //go:noescape
 func copy16(dst *float32, src *float32, ld int, n int, mask *int32)
 
+// adam is a step of n weights.
+//
+//go:noescape
+func adam(n int, w *float32, grad *float32, m *float32, v *float32, c *[8]float32)
+
+// sgd is a step of n weights without momentum.
+//
+//go:noescape
+func sgd(n int, w *float32, grad *float32, c *[3]float32)
+
+// momentum is a step of n weights.
+//
+//go:noescape
+func momentum(n int, w *float32, grad *float32, v *float32, c *[3]float32)
+
+// nesterov is a step of n weights.
+//
+//go:noescape
+func nesterov(n int, w *float32, grad *float32, v *float32, c *[3]float32)
+
+// relu is max(x, 0).
+//
+//go:noescape
+func relu(n int, y *float32, x *float32)
+
+// reluGrad is dy where y is above 0.
+//
+//go:noescape
+func reluGrad(n int, dx *float32, y *float32, dy *float32)
+
+// tanhGrad is dy·(1 - y²).
+//
+//go:noescape
+func tanhGrad(n int, dx *float32, y *float32, dy *float32)
+
+// sigmoidGrad is dy·y·(1 - y).
+//
+//go:noescape
+func sigmoidGrad(n int, dx *float32, y *float32, dy *float32)
+
+// sigmoid is 1/(1 + exp(-x)), to 2.5 units in the last place.
+//
+//go:noescape
+func sigmoid(n int, y *float32, x *float32)
+
+// tanh is the hyperbolic tangent, to 2.5 units in the last place.
+//
+//go:noescape
+func tanh(n int, y *float32, x *float32)
+
+// exps writes exp(z·invT - top) to dst, for n elements of which none is above top/invT, and adds them to the four sums.
+//
+//go:noescape
+func exps(n int, dst *float64, z *float32, invT float64, top float64, sum *[4]float64)
+
+// sumColumns8 writes the sums of so many columns, whose rows are ld bytes apart.
+//
+//go:noescape
+func sumColumns8(dst *float32, x *float32, ld int, rows int)
+
+// sumColumns32 writes the sums of so many columns, whose rows are ld bytes apart.
+//
+//go:noescape
+func sumColumns32(dst *float32, x *float32, ld int, rows int)
+
 // pause tells the processor n times that it waits in a loop.
 //
 //go:noescape

@@ -104,9 +104,13 @@ biased:
 	JZ     store
 	VXORPS Y4, Y4, Y4
 	VMAXPS Y0, Y4, Y0
+	VADDPS Y4, Y0, Y0
 	VMAXPS Y1, Y4, Y1
+	VADDPS Y4, Y1, Y1
 	VMAXPS Y2, Y4, Y2
+	VADDPS Y4, Y2, Y2
 	VMAXPS Y3, Y4, Y3
+	VADDPS Y4, Y3, Y3
 
 store:
 	VMOVUPS Y0, (CX)
@@ -240,11 +244,17 @@ biased:
 	JZ     store
 	VXORPS Y6, Y6, Y6
 	VMAXPS Y0, Y6, Y0
+	VADDPS Y6, Y0, Y0
 	VMAXPS Y1, Y6, Y1
+	VADDPS Y6, Y1, Y1
 	VMAXPS Y2, Y6, Y2
+	VADDPS Y6, Y2, Y2
 	VMAXPS Y3, Y6, Y3
+	VADDPS Y6, Y3, Y3
 	VMAXPS Y4, Y6, Y4
+	VADDPS Y6, Y4, Y4
 	VMAXPS Y5, Y6, Y5
+	VADDPS Y6, Y5, Y5
 
 store:
 	VMOVUPS Y0, (CX)
@@ -404,13 +414,21 @@ biased:
 	JZ     store
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y0, Y8, Y0
+	VADDPS Y8, Y0, Y0
 	VMAXPS Y1, Y8, Y1
+	VADDPS Y8, Y1, Y1
 	VMAXPS Y2, Y8, Y2
+	VADDPS Y8, Y2, Y2
 	VMAXPS Y3, Y8, Y3
+	VADDPS Y8, Y3, Y3
 	VMAXPS Y4, Y8, Y4
+	VADDPS Y8, Y4, Y4
 	VMAXPS Y5, Y8, Y5
+	VADDPS Y8, Y5, Y5
 	VMAXPS Y6, Y8, Y6
+	VADDPS Y8, Y6, Y6
 	VMAXPS Y7, Y8, Y7
+	VADDPS Y8, Y7, Y7
 
 store:
 	VMOVUPS Y0, (CX)
@@ -596,15 +614,25 @@ biased:
 	JZ     store
 	VXORPS Y10, Y10, Y10
 	VMAXPS Y0, Y10, Y0
+	VADDPS Y10, Y0, Y0
 	VMAXPS Y1, Y10, Y1
+	VADDPS Y10, Y1, Y1
 	VMAXPS Y2, Y10, Y2
+	VADDPS Y10, Y2, Y2
 	VMAXPS Y3, Y10, Y3
+	VADDPS Y10, Y3, Y3
 	VMAXPS Y4, Y10, Y4
+	VADDPS Y10, Y4, Y4
 	VMAXPS Y5, Y10, Y5
+	VADDPS Y10, Y5, Y5
 	VMAXPS Y6, Y10, Y6
+	VADDPS Y10, Y6, Y6
 	VMAXPS Y7, Y10, Y7
+	VADDPS Y10, Y7, Y7
 	VMAXPS Y8, Y10, Y8
+	VADDPS Y10, Y8, Y8
 	VMAXPS Y9, Y10, Y9
+	VADDPS Y10, Y9, Y9
 
 store:
 	VMOVUPS Y0, (CX)
@@ -816,17 +844,29 @@ biased:
 	JZ     store
 	VXORPS Y12, Y12, Y12
 	VMAXPS Y0, Y12, Y0
+	VADDPS Y12, Y0, Y0
 	VMAXPS Y1, Y12, Y1
+	VADDPS Y12, Y1, Y1
 	VMAXPS Y2, Y12, Y2
+	VADDPS Y12, Y2, Y2
 	VMAXPS Y3, Y12, Y3
+	VADDPS Y12, Y3, Y3
 	VMAXPS Y4, Y12, Y4
+	VADDPS Y12, Y4, Y4
 	VMAXPS Y5, Y12, Y5
+	VADDPS Y12, Y5, Y5
 	VMAXPS Y6, Y12, Y6
+	VADDPS Y12, Y6, Y6
 	VMAXPS Y7, Y12, Y7
+	VADDPS Y12, Y7, Y7
 	VMAXPS Y8, Y12, Y8
+	VADDPS Y12, Y8, Y8
 	VMAXPS Y9, Y12, Y9
+	VADDPS Y12, Y9, Y9
 	VMAXPS Y10, Y12, Y10
+	VADDPS Y12, Y10, Y10
 	VMAXPS Y11, Y12, Y11
+	VADDPS Y12, Y11, Y11
 
 store:
 	VMOVUPS Y0, (CX)
@@ -910,7 +950,9 @@ biased:
 	JZ     store
 	VXORPS Y2, Y2, Y2
 	VMAXPS Y0, Y2, Y0
+	VADDPS Y2, Y0, Y0
 	VMAXPS Y1, Y2, Y1
+	VADDPS Y2, Y1, Y1
 
 store:
 	VMOVUPS Y0, (CX)
@@ -1050,13 +1092,21 @@ biased:
 	JZ     store
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y0, Y8, Y0
+	VADDPS Y8, Y0, Y0
 	VMAXPS Y1, Y8, Y1
+	VADDPS Y8, Y1, Y1
 	VMAXPS Y2, Y8, Y2
+	VADDPS Y8, Y2, Y2
 	VMAXPS Y3, Y8, Y3
+	VADDPS Y8, Y3, Y3
 	VMAXPS Y4, Y8, Y4
+	VADDPS Y8, Y4, Y4
 	VMAXPS Y5, Y8, Y5
+	VADDPS Y8, Y5, Y5
 	VMAXPS Y6, Y8, Y6
+	VADDPS Y8, Y6, Y6
 	VMAXPS Y7, Y8, Y7
+	VADDPS Y8, Y7, Y7
 
 store:
 	VMOVUPS Y0, (CX)
@@ -1182,6 +1232,717 @@ row:
 	ADDQ       $0x00000040, AX
 	DECQ       BX
 	JNZ        row
+	VZEROUPPER
+	RET
+
+// func adam(n int, w *float32, grad *float32, m *float32, v *float32, c *[8]float32)
+// Requires: AVX
+TEXT ·adam(SB), NOSPLIT, $0-48
+	MOVQ         c+40(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VBROADCASTSS 12(AX), Y3
+	VBROADCASTSS 16(AX), Y4
+	VBROADCASTSS 20(AX), Y5
+	VBROADCASTSS 24(AX), Y6
+	VBROADCASTSS 28(AX), Y7
+	MOVQ         n+0(FP), AX
+	XORQ         CX, CX
+	MOVQ         w+8(FP), DX
+	MOVQ         grad+16(FP), BX
+	MOVQ         m+24(FP), SI
+	MOVQ         v+32(FP), DI
+
+vector:
+	VMOVUPS (DX)(CX*4), Y8
+	VMOVUPS (SI)(CX*4), Y10
+	VMULPS  Y0, Y8, Y8
+	VMULPS  Y1, Y8, Y9
+	VADDPS  (BX)(CX*4), Y9, Y9
+	VSUBPS  Y10, Y9, Y11
+	VMULPS  Y2, Y11, Y11
+	VADDPS  Y11, Y10, Y10
+	VMOVUPS Y10, (SI)(CX*4)
+	VMULPS  Y4, Y9, Y11
+	VMULPS  Y9, Y11, Y11
+	VMULPS  (DI)(CX*4), Y3, Y9
+	VADDPS  Y11, Y9, Y9
+	VMOVUPS Y9, (DI)(CX*4)
+	VSQRTPS Y9, Y9
+	VDIVPS  Y6, Y9, Y9
+	VADDPS  Y7, Y9, Y9
+	VMULPS  Y5, Y10, Y10
+	VDIVPS  Y9, Y10, Y10
+	VSUBPS  Y10, Y8, Y8
+	VMOVUPS Y8, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func sgd(n int, w *float32, grad *float32, c *[3]float32)
+// Requires: AVX
+TEXT ·sgd(SB), NOSPLIT, $0-32
+	MOVQ         c+24(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	MOVQ         n+0(FP), AX
+	XORQ         CX, CX
+	MOVQ         w+8(FP), DX
+	MOVQ         grad+16(FP), BX
+
+vector:
+	VMOVUPS (DX)(CX*4), Y2
+	VMULPS  Y1, Y2, Y3
+	VADDPS  (BX)(CX*4), Y3, Y3
+	VMULPS  Y0, Y3, Y3
+	VSUBPS  Y3, Y2, Y2
+	VMOVUPS Y2, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func momentum(n int, w *float32, grad *float32, v *float32, c *[3]float32)
+// Requires: AVX
+TEXT ·momentum(SB), NOSPLIT, $0-40
+	MOVQ         c+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+	MOVQ         n+0(FP), AX
+	XORQ         CX, CX
+	MOVQ         w+8(FP), DX
+	MOVQ         grad+16(FP), BX
+	MOVQ         v+24(FP), SI
+
+vector:
+	VMOVUPS (DX)(CX*4), Y3
+	VMULPS  Y1, Y3, Y5
+	VADDPS  (BX)(CX*4), Y5, Y5
+	VMULPS  (SI)(CX*4), Y2, Y4
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS Y4, (SI)(CX*4)
+	VMULPS  Y0, Y4, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMOVUPS Y3, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func nesterov(n int, w *float32, grad *float32, v *float32, c *[3]float32)
+// Requires: AVX
+TEXT ·nesterov(SB), NOSPLIT, $0-40
+	MOVQ         c+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+	MOVQ         n+0(FP), AX
+	XORQ         CX, CX
+	MOVQ         w+8(FP), DX
+	MOVQ         grad+16(FP), BX
+	MOVQ         v+24(FP), SI
+
+vector:
+	VMOVUPS (DX)(CX*4), Y3
+	VMULPS  Y1, Y3, Y5
+	VADDPS  (BX)(CX*4), Y5, Y5
+	VMULPS  (SI)(CX*4), Y2, Y4
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS Y4, (SI)(CX*4)
+	VMULPS  Y2, Y4, Y4
+	VADDPS  Y4, Y5, Y4
+	VMULPS  Y0, Y4, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMOVUPS Y3, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func relu(n int, y *float32, x *float32)
+// Requires: AVX
+TEXT ·relu(SB), NOSPLIT, $0-24
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   y+8(FP), DX
+	MOVQ   x+16(FP), BX
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VMAXPS  Y1, Y0, Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func reluGrad(n int, dx *float32, y *float32, dy *float32)
+// Requires: AVX
+TEXT ·reluGrad(SB), NOSPLIT, $0-32
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   dx+8(FP), DX
+	MOVQ   y+16(FP), BX
+	MOVQ   dy+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VCMPPS  $0x1e, Y0, Y1, Y1
+	VANDPS  (SI)(CX*4), Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func tanhGrad(n int, dx *float32, y *float32, dy *float32)
+// Requires: AVX
+TEXT ·tanhGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ dx+8(FP), DX
+	MOVQ y+16(FP), BX
+	MOVQ dy+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y0
+	VMOVUPS one<>+0(SB), Y1
+	VMULPS  Y0, Y0, Y0
+	VSUBPS  Y0, Y1, Y1
+	VMULPS  (SI)(CX*4), Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+DATA one<>+0(SB)/4, $(1.0)
+DATA one<>+4(SB)/4, $(1.0)
+DATA one<>+8(SB)/4, $(1.0)
+DATA one<>+12(SB)/4, $(1.0)
+DATA one<>+16(SB)/4, $(1.0)
+DATA one<>+20(SB)/4, $(1.0)
+DATA one<>+24(SB)/4, $(1.0)
+DATA one<>+28(SB)/4, $(1.0)
+GLOBL one<>(SB), RODATA|NOPTR, $32
+
+// func sigmoidGrad(n int, dx *float32, y *float32, dy *float32)
+// Requires: AVX
+TEXT ·sigmoidGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ dx+8(FP), DX
+	MOVQ y+16(FP), BX
+	MOVQ dy+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y0
+	VMOVUPS one<>+0(SB), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMULPS  (SI)(CX*4), Y0, Y0
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+DATA sign<>+0(SB)/4, $0x80000000
+DATA sign<>+4(SB)/4, $0x80000000
+DATA sign<>+8(SB)/4, $0x80000000
+DATA sign<>+12(SB)/4, $0x80000000
+DATA sign<>+16(SB)/4, $0x80000000
+DATA sign<>+20(SB)/4, $0x80000000
+DATA sign<>+24(SB)/4, $0x80000000
+DATA sign<>+28(SB)/4, $0x80000000
+GLOBL sign<>(SB), RODATA|NOPTR, $32
+
+// func sigmoid(n int, y *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoid(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ y+8(FP), DX
+	MOVQ x+16(FP), BX
+
+vector:
+	VMOVUPS      (BX)(CX*4), Y0
+	VORPS        sign<>+0(SB), Y0, Y1
+	VMOVUPS      least<>+0(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       log2e<>+0(SB), Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS ln2high<>+0(SB), Y2, Y1
+	VFNMADD231PS ln2low<>+0(SB), Y2, Y1
+	VMOVUPS      exp0<>+0(SB), Y3
+	VFMADD213PS  exp1<>+0(SB), Y1, Y3
+	VFMADD213PS  exp2<>+0(SB), Y1, Y3
+	VFMADD213PS  exp3<>+0(SB), Y1, Y3
+	VFMADD213PS  exp4<>+0(SB), Y1, Y3
+	VFMADD213PS  exp5<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VPADDD       bias<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+	VMOVUPS      one<>+0(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	VADDPS       one<>+0(SB), Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMOVUPS      Y1, (DX)(CX*4)
+	ADDQ         $0x00000008, CX
+	CMPQ         CX, AX
+	JLT          vector
+	VZEROUPPER
+	RET
+
+DATA least<>+0(SB)/4, $(-104.0)
+DATA least<>+4(SB)/4, $(-104.0)
+DATA least<>+8(SB)/4, $(-104.0)
+DATA least<>+12(SB)/4, $(-104.0)
+DATA least<>+16(SB)/4, $(-104.0)
+DATA least<>+20(SB)/4, $(-104.0)
+DATA least<>+24(SB)/4, $(-104.0)
+DATA least<>+28(SB)/4, $(-104.0)
+GLOBL least<>(SB), RODATA|NOPTR, $32
+
+DATA log2e<>+0(SB)/4, $(1.442695)
+DATA log2e<>+4(SB)/4, $(1.442695)
+DATA log2e<>+8(SB)/4, $(1.442695)
+DATA log2e<>+12(SB)/4, $(1.442695)
+DATA log2e<>+16(SB)/4, $(1.442695)
+DATA log2e<>+20(SB)/4, $(1.442695)
+DATA log2e<>+24(SB)/4, $(1.442695)
+DATA log2e<>+28(SB)/4, $(1.442695)
+GLOBL log2e<>(SB), RODATA|NOPTR, $32
+
+DATA ln2high<>+0(SB)/4, $(0.6933594)
+DATA ln2high<>+4(SB)/4, $(0.6933594)
+DATA ln2high<>+8(SB)/4, $(0.6933594)
+DATA ln2high<>+12(SB)/4, $(0.6933594)
+DATA ln2high<>+16(SB)/4, $(0.6933594)
+DATA ln2high<>+20(SB)/4, $(0.6933594)
+DATA ln2high<>+24(SB)/4, $(0.6933594)
+DATA ln2high<>+28(SB)/4, $(0.6933594)
+GLOBL ln2high<>(SB), RODATA|NOPTR, $32
+
+DATA ln2low<>+0(SB)/4, $(-0.00021219444)
+DATA ln2low<>+4(SB)/4, $(-0.00021219444)
+DATA ln2low<>+8(SB)/4, $(-0.00021219444)
+DATA ln2low<>+12(SB)/4, $(-0.00021219444)
+DATA ln2low<>+16(SB)/4, $(-0.00021219444)
+DATA ln2low<>+20(SB)/4, $(-0.00021219444)
+DATA ln2low<>+24(SB)/4, $(-0.00021219444)
+DATA ln2low<>+28(SB)/4, $(-0.00021219444)
+GLOBL ln2low<>(SB), RODATA|NOPTR, $32
+
+DATA exp0<>+0(SB)/4, $(0.00019875691)
+DATA exp0<>+4(SB)/4, $(0.00019875691)
+DATA exp0<>+8(SB)/4, $(0.00019875691)
+DATA exp0<>+12(SB)/4, $(0.00019875691)
+DATA exp0<>+16(SB)/4, $(0.00019875691)
+DATA exp0<>+20(SB)/4, $(0.00019875691)
+DATA exp0<>+24(SB)/4, $(0.00019875691)
+DATA exp0<>+28(SB)/4, $(0.00019875691)
+GLOBL exp0<>(SB), RODATA|NOPTR, $32
+
+DATA exp1<>+0(SB)/4, $(0.0013981999)
+DATA exp1<>+4(SB)/4, $(0.0013981999)
+DATA exp1<>+8(SB)/4, $(0.0013981999)
+DATA exp1<>+12(SB)/4, $(0.0013981999)
+DATA exp1<>+16(SB)/4, $(0.0013981999)
+DATA exp1<>+20(SB)/4, $(0.0013981999)
+DATA exp1<>+24(SB)/4, $(0.0013981999)
+DATA exp1<>+28(SB)/4, $(0.0013981999)
+GLOBL exp1<>(SB), RODATA|NOPTR, $32
+
+DATA exp2<>+0(SB)/4, $(0.008333452)
+DATA exp2<>+4(SB)/4, $(0.008333452)
+DATA exp2<>+8(SB)/4, $(0.008333452)
+DATA exp2<>+12(SB)/4, $(0.008333452)
+DATA exp2<>+16(SB)/4, $(0.008333452)
+DATA exp2<>+20(SB)/4, $(0.008333452)
+DATA exp2<>+24(SB)/4, $(0.008333452)
+DATA exp2<>+28(SB)/4, $(0.008333452)
+GLOBL exp2<>(SB), RODATA|NOPTR, $32
+
+DATA exp3<>+0(SB)/4, $(0.041665796)
+DATA exp3<>+4(SB)/4, $(0.041665796)
+DATA exp3<>+8(SB)/4, $(0.041665796)
+DATA exp3<>+12(SB)/4, $(0.041665796)
+DATA exp3<>+16(SB)/4, $(0.041665796)
+DATA exp3<>+20(SB)/4, $(0.041665796)
+DATA exp3<>+24(SB)/4, $(0.041665796)
+DATA exp3<>+28(SB)/4, $(0.041665796)
+GLOBL exp3<>(SB), RODATA|NOPTR, $32
+
+DATA exp4<>+0(SB)/4, $(0.16666666)
+DATA exp4<>+4(SB)/4, $(0.16666666)
+DATA exp4<>+8(SB)/4, $(0.16666666)
+DATA exp4<>+12(SB)/4, $(0.16666666)
+DATA exp4<>+16(SB)/4, $(0.16666666)
+DATA exp4<>+20(SB)/4, $(0.16666666)
+DATA exp4<>+24(SB)/4, $(0.16666666)
+DATA exp4<>+28(SB)/4, $(0.16666666)
+GLOBL exp4<>(SB), RODATA|NOPTR, $32
+
+DATA exp5<>+0(SB)/4, $(0.5)
+DATA exp5<>+4(SB)/4, $(0.5)
+DATA exp5<>+8(SB)/4, $(0.5)
+DATA exp5<>+12(SB)/4, $(0.5)
+DATA exp5<>+16(SB)/4, $(0.5)
+DATA exp5<>+20(SB)/4, $(0.5)
+DATA exp5<>+24(SB)/4, $(0.5)
+DATA exp5<>+28(SB)/4, $(0.5)
+GLOBL exp5<>(SB), RODATA|NOPTR, $32
+
+DATA bias<>+0(SB)/4, $0x0000007f
+DATA bias<>+4(SB)/4, $0x0000007f
+DATA bias<>+8(SB)/4, $0x0000007f
+DATA bias<>+12(SB)/4, $0x0000007f
+DATA bias<>+16(SB)/4, $0x0000007f
+DATA bias<>+20(SB)/4, $0x0000007f
+DATA bias<>+24(SB)/4, $0x0000007f
+DATA bias<>+28(SB)/4, $0x0000007f
+GLOBL bias<>(SB), RODATA|NOPTR, $32
+
+// func tanh(n int, y *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanh(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ y+8(FP), DX
+	MOVQ x+16(FP), BX
+
+vector:
+	VMOVUPS      (BX)(CX*4), Y0
+	VORPS        sign<>+0(SB), Y0, Y2
+	VXORPS       sign<>+0(SB), Y2, Y1
+	VADDPS       Y2, Y2, Y2
+	VMOVUPS      least<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       log2e<>+0(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS ln2high<>+0(SB), Y3, Y2
+	VFNMADD231PS ln2low<>+0(SB), Y3, Y2
+	VMOVUPS      exp0<>+0(SB), Y4
+	VFMADD213PS  exp1<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3<>+0(SB), Y2, Y4
+	VFMADD213PS  exp4<>+0(SB), Y2, Y4
+	VFMADD213PS  exp5<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       one<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       bias<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       bias<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVAPS      Y4, Y2
+	VMOVUPS      one<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VADDPS       one<>+0(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y3
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      tanh0<>+0(SB), Y4
+	VFMADD213PS  tanh1<>+0(SB), Y2, Y4
+	VFMADD213PS  tanh2<>+0(SB), Y2, Y4
+	VFMADD213PS  tanh3<>+0(SB), Y2, Y4
+	VFMADD213PS  tanh4<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y0, Y0, Y4
+	VCMPPS       $0x11, near<>+0(SB), Y1, Y1
+	VANDPS       sign<>+0(SB), Y0, Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPS    Y1, Y4, Y3, Y3
+	VMOVUPS      Y3, (DX)(CX*4)
+	ADDQ         $0x00000008, CX
+	CMPQ         CX, AX
+	JLT          vector
+	VZEROUPPER
+	RET
+
+DATA tanh0<>+0(SB)/4, $(-0.0057049887)
+DATA tanh0<>+4(SB)/4, $(-0.0057049887)
+DATA tanh0<>+8(SB)/4, $(-0.0057049887)
+DATA tanh0<>+12(SB)/4, $(-0.0057049887)
+DATA tanh0<>+16(SB)/4, $(-0.0057049887)
+DATA tanh0<>+20(SB)/4, $(-0.0057049887)
+DATA tanh0<>+24(SB)/4, $(-0.0057049887)
+DATA tanh0<>+28(SB)/4, $(-0.0057049887)
+GLOBL tanh0<>(SB), RODATA|NOPTR, $32
+
+DATA tanh1<>+0(SB)/4, $(0.020639088)
+DATA tanh1<>+4(SB)/4, $(0.020639088)
+DATA tanh1<>+8(SB)/4, $(0.020639088)
+DATA tanh1<>+12(SB)/4, $(0.020639088)
+DATA tanh1<>+16(SB)/4, $(0.020639088)
+DATA tanh1<>+20(SB)/4, $(0.020639088)
+DATA tanh1<>+24(SB)/4, $(0.020639088)
+DATA tanh1<>+28(SB)/4, $(0.020639088)
+GLOBL tanh1<>(SB), RODATA|NOPTR, $32
+
+DATA tanh2<>+0(SB)/4, $(-0.053739715)
+DATA tanh2<>+4(SB)/4, $(-0.053739715)
+DATA tanh2<>+8(SB)/4, $(-0.053739715)
+DATA tanh2<>+12(SB)/4, $(-0.053739715)
+DATA tanh2<>+16(SB)/4, $(-0.053739715)
+DATA tanh2<>+20(SB)/4, $(-0.053739715)
+DATA tanh2<>+24(SB)/4, $(-0.053739715)
+DATA tanh2<>+28(SB)/4, $(-0.053739715)
+GLOBL tanh2<>(SB), RODATA|NOPTR, $32
+
+DATA tanh3<>+0(SB)/4, $(0.13331442)
+DATA tanh3<>+4(SB)/4, $(0.13331442)
+DATA tanh3<>+8(SB)/4, $(0.13331442)
+DATA tanh3<>+12(SB)/4, $(0.13331442)
+DATA tanh3<>+16(SB)/4, $(0.13331442)
+DATA tanh3<>+20(SB)/4, $(0.13331442)
+DATA tanh3<>+24(SB)/4, $(0.13331442)
+DATA tanh3<>+28(SB)/4, $(0.13331442)
+GLOBL tanh3<>(SB), RODATA|NOPTR, $32
+
+DATA tanh4<>+0(SB)/4, $(-0.3333328)
+DATA tanh4<>+4(SB)/4, $(-0.3333328)
+DATA tanh4<>+8(SB)/4, $(-0.3333328)
+DATA tanh4<>+12(SB)/4, $(-0.3333328)
+DATA tanh4<>+16(SB)/4, $(-0.3333328)
+DATA tanh4<>+20(SB)/4, $(-0.3333328)
+DATA tanh4<>+24(SB)/4, $(-0.3333328)
+DATA tanh4<>+28(SB)/4, $(-0.3333328)
+GLOBL tanh4<>(SB), RODATA|NOPTR, $32
+
+DATA near<>+0(SB)/4, $(0.625)
+DATA near<>+4(SB)/4, $(0.625)
+DATA near<>+8(SB)/4, $(0.625)
+DATA near<>+12(SB)/4, $(0.625)
+DATA near<>+16(SB)/4, $(0.625)
+DATA near<>+20(SB)/4, $(0.625)
+DATA near<>+24(SB)/4, $(0.625)
+DATA near<>+28(SB)/4, $(0.625)
+GLOBL near<>(SB), RODATA|NOPTR, $32
+
+// func exps(n int, dst *float64, z *float32, invT float64, top float64, sum *[4]float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·exps(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         z+16(FP), DX
+	MOVQ         sum+40(FP), BX
+	VBROADCASTSD invT+24(FP), Y0
+	VBROADCASTSD top+32(FP), Y1
+	VMOVUPD      (BX), Y2
+
+four:
+	VCVTPS2PD    (DX), Y3
+	VMULPD       Y0, Y3, Y3
+	VSUBPD       Y1, Y3, Y3
+	VCMPPD       $0x05, least64<>+0(SB), Y3, Y6
+	VMULPD       log2e64<>+0(SB), Y3, Y4
+	VROUNDPD     $0x00, Y4, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y3
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y3
+	VMOVUPD      taylor11<>+0(SB), Y5
+	VFMADD213PD  taylor10<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor9<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor8<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor7<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor6<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor5<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor4<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor3<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor2<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor1<>+0(SB), Y3, Y5
+	VFMADD213PD  taylor0<>+0(SB), Y3, Y5
+	VCVTPD2DQY   Y4, X3
+	VPMOVSXDQ    X3, Y4
+	VPADDQ       bias64<>+0(SB), Y4, Y4
+	VPSLLQ       $0x34, Y4, Y4
+	VMULPD       Y4, Y5, Y5
+	VANDPD       Y6, Y5, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      Y3, (CX)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000020, CX
+	SUBQ         $0x00000004, AX
+	JNZ          four
+	VMOVUPD      Y2, (BX)
+	VZEROUPPER
+	RET
+
+DATA least64<>+0(SB)/8, $(-708.0)
+DATA least64<>+8(SB)/8, $(-708.0)
+DATA least64<>+16(SB)/8, $(-708.0)
+DATA least64<>+24(SB)/8, $(-708.0)
+GLOBL least64<>(SB), RODATA|NOPTR, $32
+
+DATA log2e64<>+0(SB)/8, $(1.4426950408889634)
+DATA log2e64<>+8(SB)/8, $(1.4426950408889634)
+DATA log2e64<>+16(SB)/8, $(1.4426950408889634)
+DATA log2e64<>+24(SB)/8, $(1.4426950408889634)
+GLOBL log2e64<>(SB), RODATA|NOPTR, $32
+
+DATA ln2high64<>+0(SB)/8, $(0.6931471803691238)
+DATA ln2high64<>+8(SB)/8, $(0.6931471803691238)
+DATA ln2high64<>+16(SB)/8, $(0.6931471803691238)
+DATA ln2high64<>+24(SB)/8, $(0.6931471803691238)
+GLOBL ln2high64<>(SB), RODATA|NOPTR, $32
+
+DATA ln2low64<>+0(SB)/8, $(0.00000000019082149292705877)
+DATA ln2low64<>+8(SB)/8, $(0.00000000019082149292705877)
+DATA ln2low64<>+16(SB)/8, $(0.00000000019082149292705877)
+DATA ln2low64<>+24(SB)/8, $(0.00000000019082149292705877)
+GLOBL ln2low64<>(SB), RODATA|NOPTR, $32
+
+DATA taylor11<>+0(SB)/8, $(0.00000002505210838544172)
+DATA taylor11<>+8(SB)/8, $(0.00000002505210838544172)
+DATA taylor11<>+16(SB)/8, $(0.00000002505210838544172)
+DATA taylor11<>+24(SB)/8, $(0.00000002505210838544172)
+GLOBL taylor11<>(SB), RODATA|NOPTR, $32
+
+DATA taylor10<>+0(SB)/8, $(0.0000002755731922398589)
+DATA taylor10<>+8(SB)/8, $(0.0000002755731922398589)
+DATA taylor10<>+16(SB)/8, $(0.0000002755731922398589)
+DATA taylor10<>+24(SB)/8, $(0.0000002755731922398589)
+GLOBL taylor10<>(SB), RODATA|NOPTR, $32
+
+DATA taylor9<>+0(SB)/8, $(0.0000027557319223985893)
+DATA taylor9<>+8(SB)/8, $(0.0000027557319223985893)
+DATA taylor9<>+16(SB)/8, $(0.0000027557319223985893)
+DATA taylor9<>+24(SB)/8, $(0.0000027557319223985893)
+GLOBL taylor9<>(SB), RODATA|NOPTR, $32
+
+DATA taylor8<>+0(SB)/8, $(0.0000248015873015873)
+DATA taylor8<>+8(SB)/8, $(0.0000248015873015873)
+DATA taylor8<>+16(SB)/8, $(0.0000248015873015873)
+DATA taylor8<>+24(SB)/8, $(0.0000248015873015873)
+GLOBL taylor8<>(SB), RODATA|NOPTR, $32
+
+DATA taylor7<>+0(SB)/8, $(0.0001984126984126984)
+DATA taylor7<>+8(SB)/8, $(0.0001984126984126984)
+DATA taylor7<>+16(SB)/8, $(0.0001984126984126984)
+DATA taylor7<>+24(SB)/8, $(0.0001984126984126984)
+GLOBL taylor7<>(SB), RODATA|NOPTR, $32
+
+DATA taylor6<>+0(SB)/8, $(0.001388888888888889)
+DATA taylor6<>+8(SB)/8, $(0.001388888888888889)
+DATA taylor6<>+16(SB)/8, $(0.001388888888888889)
+DATA taylor6<>+24(SB)/8, $(0.001388888888888889)
+GLOBL taylor6<>(SB), RODATA|NOPTR, $32
+
+DATA taylor5<>+0(SB)/8, $(0.008333333333333333)
+DATA taylor5<>+8(SB)/8, $(0.008333333333333333)
+DATA taylor5<>+16(SB)/8, $(0.008333333333333333)
+DATA taylor5<>+24(SB)/8, $(0.008333333333333333)
+GLOBL taylor5<>(SB), RODATA|NOPTR, $32
+
+DATA taylor4<>+0(SB)/8, $(0.041666666666666664)
+DATA taylor4<>+8(SB)/8, $(0.041666666666666664)
+DATA taylor4<>+16(SB)/8, $(0.041666666666666664)
+DATA taylor4<>+24(SB)/8, $(0.041666666666666664)
+GLOBL taylor4<>(SB), RODATA|NOPTR, $32
+
+DATA taylor3<>+0(SB)/8, $(0.16666666666666666)
+DATA taylor3<>+8(SB)/8, $(0.16666666666666666)
+DATA taylor3<>+16(SB)/8, $(0.16666666666666666)
+DATA taylor3<>+24(SB)/8, $(0.16666666666666666)
+GLOBL taylor3<>(SB), RODATA|NOPTR, $32
+
+DATA taylor2<>+0(SB)/8, $(0.5)
+DATA taylor2<>+8(SB)/8, $(0.5)
+DATA taylor2<>+16(SB)/8, $(0.5)
+DATA taylor2<>+24(SB)/8, $(0.5)
+GLOBL taylor2<>(SB), RODATA|NOPTR, $32
+
+DATA taylor1<>+0(SB)/8, $(1.0)
+DATA taylor1<>+8(SB)/8, $(1.0)
+DATA taylor1<>+16(SB)/8, $(1.0)
+DATA taylor1<>+24(SB)/8, $(1.0)
+GLOBL taylor1<>(SB), RODATA|NOPTR, $32
+
+DATA taylor0<>+0(SB)/8, $(1.0)
+DATA taylor0<>+8(SB)/8, $(1.0)
+DATA taylor0<>+16(SB)/8, $(1.0)
+DATA taylor0<>+24(SB)/8, $(1.0)
+GLOBL taylor0<>(SB), RODATA|NOPTR, $32
+
+DATA bias64<>+0(SB)/8, $0x00000000000003ff
+DATA bias64<>+8(SB)/8, $0x00000000000003ff
+DATA bias64<>+16(SB)/8, $0x00000000000003ff
+DATA bias64<>+24(SB)/8, $0x00000000000003ff
+GLOBL bias64<>(SB), RODATA|NOPTR, $32
+
+// func sumColumns8(dst *float32, x *float32, ld int, rows int)
+// Requires: AVX
+TEXT ·sumColumns8(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   ld+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	VXORPS Y0, Y0, Y0
+
+row:
+	VADDPS  (CX), Y0, Y0
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     row
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumColumns32(dst *float32, x *float32, ld int, rows int)
+// Requires: AVX
+TEXT ·sumColumns32(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   ld+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+row:
+	VADDPS  (CX), Y0, Y0
+	VADDPS  32(CX), Y1, Y1
+	VADDPS  64(CX), Y2, Y2
+	VADDPS  96(CX), Y3, Y3
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     row
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
 	VZEROUPPER
 	RET
 

@@ -142,7 +142,7 @@ func finish(sums [][]VecVirtual, c []Register) {
 	TESTQ(U32(modeReLU), mode)
 	JZ(LabelRef("store"))
 	none := zero()
-	each(func(r, j int) { VMAXPS(sums[r][j], none, sums[r][j]) }) // of a NaN and 0, the NaN
+	each(func(r, j int) { rectify(sums[r][j], none) })
 	Label("store")
 	each(func(r, j int) { VMOVUPS(sums[r][j], at(c[r], j*vector)) })
 	end()

@@ -18,6 +18,10 @@ func main() {
 	ConstraintExpr("amd64")
 	products()
 	packing()
+	optimizers()
+	activations()
+	exponentials()
+	sums()
 	runtime()
 	Generate()
 }
