@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // An Optimizer changes parameters by their gradients. It is plain data: what
@@ -86,26 +88,12 @@ func (o SGD) Update(_ int, rate float64, decay bool, w, g *tensor.Dense, slots [
 
 // sgd updates the slices w, g and, with momentum, v.
 func sgd[T floating](o SGD, rate float64, all [][]T) {
-	w, g := all[0], all[1]
-	g = g[:len(w)]
-	lr, wd, mu := T(rate), T(o.Decay), T(o.Momentum)
-	if o.Momentum == 0 {
-		for i := range w {
-			w[i] -= lr * (g[i] + wd*w[i])
-		}
-		return
+	step := kernel.SGD[T]{Rate: T(rate), Decay: T(o.Decay), Momentum: T(o.Momentum), Nesterov: o.Nesterov}
+	var v []T
+	if o.Momentum != 0 {
+		v = all[2]
 	}
-	v := all[2][:len(w)]
-	for i := range w {
-		d := g[i] + wd*w[i]
-		v[i] = mu*v[i] + d
-		if o.Nesterov {
-			d += mu * v[i]
-		} else {
-			d = v[i]
-		}
-		w[i] -= lr * d
-	}
+	step.Update(all[0], all[1], v)
 }
 
 // Adam is that of Kingma and Ba (2015, 1412.6980) with PyTorch's definitions
@@ -213,29 +201,20 @@ func (o Adam) update(step int, rate, shrink float64, w, g *tensor.Dense, slots [
 	return nil
 }
 
-// adam updates the slices w, g, m and v. Its operations have PyTorch's order,
-// so that float32 rounds alike.
+// adam updates the slices w, g, m and v.
 func adam[T floating](o Adam, step int, rate, shrink float64, all [][]T) {
-	w, g, m, v := all[0], all[1], all[2], all[3]
-	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	t := float64(step + 1)
-	var (
-		keep  = T(1 - shrink)
-		wd    = T(o.Decay)
-		b1    = T(1 - o.Beta1)
-		b2    = T(o.Beta2)
-		c2    = T(1 - o.Beta2)
-		eps   = T(o.Epsilon)
-		lr    = T(rate / (1 - math.Pow(o.Beta1, t)))
-		scale = T(math.Sqrt(1 - math.Pow(o.Beta2, t)))
-	)
-	for i := range w {
-		x := w[i] * keep
-		d := g[i] + wd*x
-		m[i] += b1 * (d - m[i])
-		v[i] = b2*v[i] + c2*d*d
-		w[i] = x - lr*m[i]/(T(math.Sqrt(float64(v[i])))/scale+eps)
+	update := kernel.Adam[T]{
+		Keep:    T(1 - shrink),
+		Decay:   T(o.Decay),
+		B1:      T(1 - o.Beta1),
+		B2:      T(o.Beta2),
+		C2:      T(1 - o.Beta2),
+		Rate:    T(rate / (1 - math.Pow(o.Beta1, t))),
+		Scale:   T(math.Sqrt(1 - math.Pow(o.Beta2, t))),
+		Epsilon: T(o.Epsilon),
 	}
+	update.Update(all[0], all[1], all[2], all[3])
 }
 
 // floating is what weights are made of.

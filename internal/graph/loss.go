@@ -14,8 +14,11 @@ import (
 // input and writes the gradient by z to grad, every element of it.
 type rowFunc[F kernel.Float] func(r int, z, grad []F) float64
 
+// costOfElement is what an element of a loss costs, see [kernel.Rows].
+const costOfElement = 100
+
 // rowLoss applies a loss to in[0] of shape (R, C): its values are (R). bind
-// reads the other inputs, once a run; they are constants to the gradient,
+// reads the other inputs, once for some rows; they are constants to the gradient,
 // which is taken in the forward pass, while the row is at hand. Input number
 // ints is of int, unless that is 0.
 func rowLoss[F kernel.Float](name string, bind func(in []gorgonia.Value) rowFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
@@ -25,10 +28,13 @@ func rowLoss[F kernel.Float](name string, bind func(in []gorgonia.Value) rowFunc
 	o := &op{name: name, shape: tensor.Shape{rows}, wrt: make([]bool, len(in)), ints: ints}
 	o.wrt[0] = true
 	o.run = func(v []gorgonia.Value) {
-		row, z, value := bind(v), floats[F](v[0]), floats[F](o.value)
-		for r := range value {
-			value[r] = F(row(r, z[r*c:(r+1)*c], grads[r*c:(r+1)*c]))
-		}
+		z, value := floats[F](v[0]), floats[F](o.value)
+		kernel.Rows(rows, costOfElement*c, func(from, to int) {
+			row := bind(v)
+			for r := from; r < to; r++ {
+				value[r] = F(row(r, z[r*c:(r+1)*c], grads[r*c:(r+1)*c]))
+			}
+		})
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: name + ".dz", shape: z.Shape()}
@@ -96,17 +102,7 @@ func crossEntropy[F kernel.Float](z, labels *gorgonia.Node, smoothing float64) (
 				clear(grad)
 				return 0
 			}
-			lse, each := kernel.LogSumExp(z, 1), smoothing/float64(len(z))
-			loss := (1 - smoothing) * (lse - float64(z[label[r]]))
-			for c, v := range z {
-				logq := float64(v) - lse
-				if smoothing > 0 {
-					loss -= each * logq
-				}
-				grad[c] = F(math.Exp(logq) - each)
-			}
-			grad[label[r]] -= F(1 - smoothing)
-			return loss
+			return kernel.CrossEntropy(grad, z, label[r], smoothing)
 		}
 	}
 	return rowLoss("cross-entropy", bind, 1, z, labels)
@@ -128,21 +124,7 @@ func softCrossEntropy[F kernel.Float](z, target *gorgonia.Node, smoothing float6
 	bind := func(in []gorgonia.Value) rowFunc[F] {
 		targets := floats[F](in[1])
 		return func(r int, z, grad []F) float64 {
-			target := targets[r*len(z) : (r+1)*len(z)]
-			lse, loss, total := kernel.LogSumExp(z, 1), 0.0, 0.0
-			smooth := func(c int) float64 {
-				return (1-smoothing)*float64(target[c]) + smoothing/float64(len(z))
-			}
-			for c, v := range z {
-				if t := smooth(c); t != 0 {
-					loss -= t * (float64(v) - lse)
-					total += t
-				}
-			}
-			for c, v := range z {
-				grad[c] = F(total*math.Exp(float64(v)-lse) - smooth(c))
-			}
-			return loss
+			return kernel.SoftCrossEntropy(grad, z, targets[r*len(z):(r+1)*len(z)], smoothing)
 		}
 	}
 	return rowLoss("soft cross-entropy", bind, 0, z, target)
@@ -167,19 +149,8 @@ func KL(z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 func kl[F kernel.Float](z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 	bind := func(in []gorgonia.Value) rowFunc[F] {
 		teacher, T := floats[F](in[1]), scalar(in[2])
-		inv := 1 / T
 		return func(r int, z, grad []F) float64 {
-			t := teacher[r*len(z) : (r+1)*len(z)]
-			lseZ, lseT, sum := kernel.LogSumExp(z, inv), kernel.LogSumExp(t, inv), 0.0
-			for c, v := range z {
-				logq, logp := float64(v)*inv-lseZ, float64(t[c])*inv-lseT
-				p := math.Exp(logp)
-				if p > 0 {
-					sum += p * (logp - logq)
-				}
-				grad[c] = F(T * (math.Exp(logq) - p))
-			}
-			return T * T * sum
+			return kernel.KL(grad, z, teacher[r*len(z):(r+1)*len(z)], T)
 		}
 	}
 	return rowLoss("kl", bind, 0, z, t, temp)

@@ -42,6 +42,24 @@ func ParseAct(name string) (Act, error) {
 // one.
 func Activate[F Float](y, x []F, act Act) {
 	y = y[:len(x)]
+	if len(x)*costOf(act) < worth {
+		activate(y, x, act) // without the allocation of a closure
+		return
+	}
+	each(len(x), costOf(act), func(from, to int) { activate(y[from:to], x[from:to], act) })
+}
+
+// costOf is how many products an element costs.
+func costOf(act Act) int {
+	if act <= ReLU {
+		return 4
+	}
+	return 16
+}
+
+func activate[F Float](y, x []F, act Act) {
+	done := activateFast(y, x, act)
+	x, y = x[done:], y[done:]
 	switch act {
 	case Identity:
 		copy(y, x)
@@ -67,6 +85,12 @@ func Activate[F Float](y, x []F, act Act) {
 // is 0.
 func ActivateGrad[F Float](dx, y, dy []F, act Act) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
+	each(len(y), 4, func(from, to int) { activateGrad(dx[from:to], y[from:to], dy[from:to], act) })
+}
+
+func activateGrad[F Float](dx, y, dy []F, act Act) {
+	done := activateGradFast(dx, y, dy, act)
+	dx, y, dy = dx[done:], y[done:], dy[done:]
 	switch act {
 	case Identity:
 		copy(dx, dy)

@@ -14,66 +14,109 @@ const (
 	few = 8
 )
 
+// worth is the number of products below which a second thread costs more than
+// it brings. Tests change it.
+var worth = 1 << 19
+
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) if acc, where op(A) is
 // (m, k), op(B) is (k, n) and C is (m, n). With ta, A is stored as (k, m); with
 // tb, B is stored as (n, k). C must not overlap A or B.
 //
 // Each element is summed over k in an order that depends on k alone.
 func Gemm[F Float](ta, tb bool, m, n, k int, a, b, c []F, acc bool) {
-	a, b, c = a[:m*k], b[:k*n], c[:m*n]
-	if !acc {
-		clear(c)
+	product[F]{ta: ta, tb: tb, acc: acc, m: m, n: n, k: k, a: a[:m*k], b: b[:k*n], c: c[:m*n]}.compute()
+}
+
+// A product is C = act(op(A)·op(B) + bias), or, if acc, C is added before the
+// bias is.
+type product[F Float] struct {
+	ta, tb, acc bool
+	m, n, k     int
+	a, b, c     []F
+	packed      []F // op(B) as Pack made it, nil if it was left alone
+	bias        []F // nil for none
+	act         Act
+}
+
+func (p product[F]) compute() {
+	if fast, ok := any(p).(product[float32]); ok && multiply32(fast) {
+		return
 	}
-	if ta {
-		t := borrow[F](m * k)
+	if p.ta {
+		t := borrow[F](p.m * p.k)
 		defer giveBack(t)
-		transpose(*t, a, k, m)
-		a = *t
+		transpose(*t, p.a, p.k, p.m)
+		p.a = *t
 	}
-	for from := 0; from < k; from += depth {
-		to := min(from+depth, k)
-		if tb && m < few {
-			addDots(m, n, k, from, to, a, b, c)
+	if !p.acc {
+		clear(p.c)
+	}
+	panels := (p.n + width - 1) / width
+	if p.m*p.n*p.k < worth {
+		p.do(0, panels)
+		return
+	}
+	shared := p // moves to the heap
+	parallel(panels, &shared)
+}
+
+// do computes some panels of B, each of width columns.
+func (p *product[F]) do(first, last int) {
+	left, right := first*width, min(last*width, p.n)
+	for from := 0; from < p.k; from += depth {
+		to := min(from+depth, p.k)
+		if p.tb && p.m < few {
+			p.addDots(left, right, from, to)
 		} else {
-			addPanels(tb, m, n, k, from, to, a, b, c)
+			p.addPanels(left, right, from, to)
 		}
+	}
+	for i := range p.m {
+		y := p.c[i*p.n+left : i*p.n+right]
+		if p.bias != nil {
+			for j, v := range p.bias[left:right] {
+				y[j] += v
+			}
+		}
+		Activate(y, y, p.act)
 	}
 }
 
-// addPanels adds the products of [from, to) to C, a panel of B at a time. A
-// panel is width columns of op(B), padded with zeros.
-func addPanels[F Float](tb bool, m, n, k, from, to int, a, b, c []F) {
+// addPanels adds the products of [from, to) to the columns [left, right) of C,
+// a panel of B at a time, padded with zeros.
+func (p *product[F]) addPanels(left, right, from, to int) {
 	var store [depth][width]F
-	p := store[:to-from]
-	for j := 0; j < n; j += width {
-		cols := min(width, n-j)
-		if tb {
-			packRows(p, b[j*k+from:], k, cols)
+	panel := store[:to-from]
+	m, n, k, a, c := p.m, p.n, p.k, p.a, p.c
+	for j := left; j < right; j += width {
+		cols := min(width, right-j)
+		if p.tb {
+			packRows(panel, p.b[j*k+from:], k, cols)
 		} else {
-			packColumns(p, b[from*n+j:], n, cols)
+			packColumns(panel, p.b[from*n+j:], n, cols)
 		}
 		i := 0
 		for ; i+2 <= m; i += 2 {
 			c0, c1 := c[i*n+j:][:cols], c[(i+1)*n+j:][:cols]
-			tile2(c0, c1, a[i*k+from:i*k+to], a[(i+1)*k+from:(i+1)*k+to], p)
+			addTile2(c0, c1, a[i*k+from:i*k+to], a[(i+1)*k+from:(i+1)*k+to], panel)
 		}
 		if i < m {
-			tile1(c[i*n+j:][:cols], a[i*k+from:i*k+to], p)
+			addTile1(c[i*n+j:][:cols], a[i*k+from:i*k+to], panel)
 		}
 	}
 }
 
-// addDots adds the products of [from, to) to C, with B (n, k) left as it is.
-func addDots[F Float](m, n, k, from, to int, a, b, c []F) {
+// addDots is addPanels with B (n, k) left as it is.
+func (p *product[F]) addDots(left, right, from, to int) {
 	row := func(j int) []F {
-		j = min(j, n-1) * k // past the last row, any will do
-		return b[j+from : j+to]
+		j = min(j, right-1) * p.k // past the last row, any will do
+		return p.b[j+from : j+to]
 	}
-	for i := range m {
-		x, y := a[i*k+from:i*k+to], c[i*n:(i+1)*n]
-		for j := 0; j < n; j += 4 {
+	for i := range p.m {
+		x, y := p.a[i*p.k+from:i*p.k+to], p.c[i*p.n:(i+1)*p.n]
+		for j := left; j < right; j += 4 {
 			sums := dot4(x, row(j), row(j+1), row(j+2), row(j+3))
-			for d := range min(4, n-j) {
+			for d := range min(4, right-j) {
 				y[j+d] += sums[d]
 			}
 		}
@@ -102,11 +145,11 @@ func packColumns[F Float](p [][width]F, b []F, n, cols int) {
 	}
 }
 
-// tile2 adds the products of two rows of A with a panel to two rows of C.
+// addTile2 adds the products of two rows of A with a panel to two rows of C.
 //
 // The conversions keep the compiler from fusing products and sums, which it
 // could do in one loop and not in another: all must round alike.
-func tile2[F Float](c0, c1, a0, a1 []F, p [][width]F) {
+func addTile2[F Float](c0, c1, a0, a1 []F, p [][width]F) {
 	a0, a1 = a0[:len(p)], a1[:len(p)]
 	var s00, s01, s02, s10, s11, s12 F
 	for i := range p {
@@ -122,8 +165,8 @@ func tile2[F Float](c0, c1, a0, a1 []F, p [][width]F) {
 	add(c1, s10, s11, s12)
 }
 
-// tile1 is tile2 for the last of an odd number of rows.
-func tile1[F Float](c, a []F, p [][width]F) {
+// addTile1 is addTile2 for the last of an odd number of rows.
+func addTile1[F Float](c, a []F, p [][width]F) {
 	a = a[:len(p)]
 	var s0, s1, s2 F
 	for i := range p {

@@ -4,26 +4,50 @@ package kernel
 // PyTorch, bias (out) or nil for none, and y (rows, out). y must not overlap
 // the operands.
 func Linear[F Float](y, x, w, bias []F, rows, in, out int, act Act) {
-	y = y[:rows*out]
+	product[F]{tb: true, b: w[:out*in]}.linear(y, x, bias, rows, in, out, act)
+}
+
+func (p product[F]) linear(y, x, bias []F, rows, in, out int, act Act) {
+	p.m, p.n, p.k = rows, out, in
+	p.a, p.c, p.act = x[:rows*in], y[:rows*out], act
 	if bias != nil {
-		bias = bias[:out]
-		for i := range rows {
-			copy(y[i*out:], bias)
+		p.bias = bias[:out]
+	}
+	p.compute()
+}
+
+// Packed is a w of [Linear] in the order in which a product reads it, for a w
+// that is used more often than it changes. It may be used from many goroutines.
+type Packed[F Float] struct {
+	in, out   int
+	w, packed []F // one of them
+}
+
+// Pack returns w (out, in), packed. It may keep w, which must not change.
+func Pack[F Float](w []F, in, out int) *Packed[F] {
+	p := &Packed[F]{in: in, out: out, w: w[:out*in]}
+	if w, ok := any(p.w).([]float32); ok {
+		if packed := pack32(true, out, in, w); packed != nil {
+			p.w, p.packed = nil, any(packed).([]F)
 		}
 	}
-	Gemm(false, true, rows, out, in, x, w, y, bias != nil)
-	if act != Identity {
-		Activate(y, y, act)
-	}
+	return p
+}
+
+// Linear is [Linear] with this w, to the last bit.
+func (p *Packed[F]) Linear(y, x, bias []F, rows int, act Act) {
+	product[F]{tb: true, b: p.w, packed: p.packed}.linear(y, x, bias, rows, p.in, p.out, act)
 }
 
 // SumColumns writes the sum over the rows of x (rows, cols) to dst (cols): the
 // gradient of a bias.
 func SumColumns[F Float](dst, x []F, rows, cols int) {
-	dst = dst[:cols]
+	dst, x = dst[:cols], x[:rows*cols]
+	done := sumColumnsFast(dst, x, rows, cols)
+	dst = dst[done:]
 	clear(dst)
 	for i := range rows {
-		for j, v := range x[i*cols:][:cols] {
+		for j, v := range x[i*cols+done : (i+1)*cols] {
 			dst[j] += v
 		}
 	}

@@ -7,13 +7,11 @@ import "math"
 // above 0. An element of -Inf counts for nothing; without any other, and for an
 // empty z, the result is -Inf.
 func LogSumExp[F Float](z []F, invT float64) float64 {
-	top := largest(z, invT)
+	e := borrow[float64](len(z))
+	defer giveBack(e)
+	top, sum := exponentials(*e, z, invT)
 	if math.IsInf(top, 0) {
 		return top
-	}
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v)*invT - top)
 	}
 	return top + math.Log(sum)
 }
@@ -33,22 +31,33 @@ func LogSoftmax[F Float](dst, z []F, invT float64) {
 // to dst, which may be z. They are NaN where those of LogSoftmax are.
 func Softmax[F Float](dst, z []F, invT float64) {
 	dst = dst[:len(z)]
-	top, sum := largest(z, invT), 0.0
-	for i, v := range z {
-		e := math.Exp(float64(v)*invT - top)
-		dst[i] = F(e)
-		sum += e
-	}
-	for i, e := range dst {
-		dst[i] = F(float64(e) / sum)
+	e := borrow[float64](len(z))
+	defer giveBack(e)
+	_, sum := exponentials(*e, z, invT)
+	for i, v := range *e {
+		dst[i] = F(v / sum)
 	}
 }
 
-// largest is the largest element of z·invT, NaN if one is NaN.
-func largest[F Float](z []F, invT float64) float64 {
-	top := math.Inf(-1)
-	for _, v := range z {
-		top = max(top, float64(v)*invT)
+// exponentials writes exp(z·invT - top) to dst and returns their sum, where top
+// is the largest element of z·invT.
+func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64) {
+	top = largest(z) * invT
+	if sum, ok := exponentialsFast(dst, z, invT, top); ok {
+		return top, sum
 	}
-	return top
+	for i, v := range z {
+		dst[i] = math.Exp(float64(v)*invT - top)
+		sum += dst[i]
+	}
+	return top, sum
+}
+
+// largest is the largest element of z, NaN if one is NaN.
+func largest[F Float](z []F) float64 {
+	top := F(math.Inf(-1))
+	for _, v := range z {
+		top = max(top, v)
+	}
+	return float64(top)
 }

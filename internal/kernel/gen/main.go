@@ -1,0 +1,77 @@
+// Gen writes the assembly of internal/kernel for CPUs of amd64 with AVX2 and
+// FMA: simd_amd64.s, and its declarations in simd_amd64.go. It is a module of
+// its own, so that who imports the library never needs what it needs.
+//
+//	cd internal/kernel && go generate
+//
+// The functions trust their caller: lengths are multiples of the vector's
+// width, pointers are to as many elements as are read or written.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	products()
+	packing()
+	optimizers()
+	activations()
+	exponentials()
+	sums()
+	runtime()
+	Generate()
+}
+
+// begin starts a function without a frame, whose pointers do not escape.
+func begin(name, signature, doc string) {
+	TEXT(name, NOSPLIT, signature)
+	Pragma("noescape")
+	Doc(doc)
+}
+
+// end returns to Go, whose own code uses the halves of the registers.
+func end() {
+	VZEROUPPER()
+	RET()
+}
+
+func load(name string) Register { return Load(Param(name), GP64()) }
+
+// at is the element of 4 bytes that is i elements behind p.
+func at(p Register, i int) Mem { return Mem{Base: p, Disp: 4 * i} }
+
+func zero() VecVirtual {
+	y := YMM()
+	VXORPS(y, y, y)
+	return y
+}
+
+// runtime is what the threads and the benchmarks need.
+func runtime() {
+	begin("pause", "func(n int)", "pause tells the processor n times that it waits in a loop.")
+	n := load("n")
+	Label("wait")
+	PAUSE()
+	DECQ(n)
+	JNZ(LabelRef("wait"))
+	RET()
+
+	begin("peak", "func(n int)", "peak is n times 12 fused products and sums of 8 elements, as fast as can be.")
+	n = load("n")
+	a, b := zero(), zero()
+	var sums []VecVirtual
+	for range 12 {
+		sums = append(sums, zero())
+	}
+	Label("multiply")
+	for _, s := range sums {
+		VFMADD231PS(a, b, s)
+	}
+	DECQ(n)
+	JNZ(LabelRef("multiply"))
+	end()
+}

@@ -1,0 +1,27 @@
+//go:build !amd64
+
+package kernel
+
+import "runtime"
+
+// Elsewhere there is no assembly, and what is fast does nothing.
+
+func multiply32(product[float32]) bool { return false }
+
+func pack32(tb bool, n, k int, b []float32) []float32 { return nil }
+
+func pause(int) { runtime.Gosched() }
+
+func (o *Adam[F]) fast(w, g, m, v []F) int { return 0 }
+
+func (o *SGD[F]) fast(w, g, v []F) int { return 0 }
+
+func activateFast[F Float](y, x []F, act Act) int { return 0 }
+
+func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }
+
+func sumColumnsFast[F Float](dst, x []F, rows, cols int) int { return 0 }
+
+func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
+	return 0, false
+}

@@ -1,0 +1,15 @@
+//go:build !amd64
+
+package kernel
+
+import "testing"
+
+func use(t testing.TB, fast bool) {
+	t.Helper()
+	if fast {
+		t.Skip("there is no assembly for this CPU")
+	}
+}
+
+// measurePeak is not known here.
+func measurePeak(threads, n int) float64 { return 0 }

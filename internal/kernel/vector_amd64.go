@@ -1,0 +1,140 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// lanes is how many float32 are done at once.
+const lanes = 8
+
+// vectors is how many of n elements the assembly does: none, or all but those
+// that fill no vector.
+func vectors[F Float](n int) int {
+	if !simd || unsafe.Sizeof(F(0)) != 4 {
+		return 0
+	}
+	return n &^ (lanes - 1)
+}
+
+// start is where the elements of x are, which are float32.
+func start[F Float](x []F) *float32 { return (*float32)(unsafe.Pointer(unsafe.SliceData(x))) }
+
+// Each fast is the beginning of the portable function of that name, and says
+// how many elements it did.
+
+func (o *Adam[F]) fast(w, g, m, v []F) int {
+	n := vectors[F](len(w))
+	if n > 0 {
+		c := [...]float32{
+			float32(o.Keep), float32(o.Decay), float32(o.B1), float32(o.B2),
+			float32(o.C2), float32(o.Rate), float32(o.Scale), float32(o.Epsilon),
+		}
+		adam(n, start(w), start(g), start(m), start(v), &c)
+	}
+	return n
+}
+
+func (o *SGD[F]) fast(w, g, v []F) int {
+	n := vectors[F](len(w))
+	if n == 0 {
+		return 0
+	}
+	c := [...]float32{float32(o.Rate), float32(o.Decay), float32(o.Momentum)}
+	switch {
+	case o.Momentum == 0:
+		sgd(n, start(w), start(g), &c)
+	case o.Nesterov:
+		nesterov(n, start(w), start(g), start(v), &c)
+	default:
+		momentum(n, start(w), start(g), start(v), &c)
+	}
+	return n
+}
+
+func (a Act) fast(y, x *float32, n int) {
+	switch a {
+	case ReLU:
+		relu(n, y, x)
+	case Tanh:
+		tanh(n, y, x)
+	case Sigmoid:
+		sigmoid(n, y, x)
+	}
+}
+
+// activateFast does all elements or none. The last few are copied to a vector
+// of their own: in every place, an element comes out the same.
+func activateFast[F Float](y, x []F, act Act) int {
+	if vectors[F](lanes) == 0 || act == Identity {
+		return 0
+	}
+	n := vectors[F](len(x))
+	if n > 0 {
+		act.fast(start(y), start(x), n)
+	}
+	if n < len(x) {
+		var rest [lanes]F
+		copy(rest[:], x[n:])
+		act.fast(start(rest[:]), start(rest[:]), lanes)
+		copy(y[n:], rest[:])
+	}
+	return len(x)
+}
+
+func activateGradFast[F Float](dx, y, dy []F, act Act) int {
+	n := vectors[F](len(y))
+	if n == 0 {
+		return 0
+	}
+	switch act {
+	case ReLU:
+		reluGrad(n, start(dx), start(y), start(dy))
+	case Tanh:
+		tanhGrad(n, start(dx), start(y), start(dy))
+	case Sigmoid:
+		sigmoidGrad(n, start(dx), start(y), start(dy))
+	default:
+		return 0
+	}
+	return n
+}
+
+func sumColumnsFast[F Float](dst, x []F, rows, cols int) int {
+	n := vectors[F](len(dst))
+	if rows == 0 {
+		return 0
+	}
+	for j := 0; j < n; {
+		if n-j >= 4*lanes {
+			sumColumns32(start(dst[j:]), start(x[j:]), 4*cols, rows)
+			j += 4 * lanes
+		} else {
+			sumColumns8(start(dst[j:]), start(x[j:]), 4*cols, rows)
+			j += lanes
+		}
+	}
+	return n
+}
+
+// exponentialsFast pads the last few elements with -Inf, whose exponential is 0.
+func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
+	if vectors[F](lanes) == 0 || math.IsInf(top, 0) {
+		return 0, false
+	}
+	var sums [4]float64
+	n := len(z) &^ 3
+	if n > 0 {
+		exps(n, &dst[0], start(z), invT, top, &sums)
+	}
+	if n < len(z) {
+		none := float32(math.Inf(-1))
+		rest, to := [4]float32{none, none, none, none}, [4]float64{}
+		for i, v := range z[n:] {
+			rest[i] = float32(v)
+		}
+		exps(4, &to[0], &rest[0], invT, top, &sums)
+		copy(dst[n:], to[:])
+	}
+	return sums[0] + sums[1] + (sums[2] + sums[3]), true
+}
