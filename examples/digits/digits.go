@@ -128,7 +128,7 @@ func (l *lab) study(ctx context.Context, r *regime) error {
 			{Name: control, Run: func(seed uint64, rate float64) (*distill.Run, error) { return l.control(r, seed, rate) }},
 			{Name: distilled, Run: func(seed uint64, rate float64) (*distill.Run, error) { return l.distilled(r, seed, rate) }},
 		},
-		Rates:   []float64{1e-2, 2e-2, 4e-2},
+		Rates:   []float64{1e-2, 2e-2, 4e-2, 8e-2},
 		Seeds:   seeds,
 		Test:    l.inOrder(l.split.Test),
 		Dir:     filepath.Join(l.Out, r.dir),
