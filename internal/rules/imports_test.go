@@ -43,6 +43,7 @@ var may = []rule{
 	{"distill/progress", public + "github.com/schollz/progressbar/v3 golang.org/x/term"},
 	{"distill/study", public + "gonum.org/v1/gonum/..."},
 	{"distill/...", public + "internal/..." + gorgonia},
+	{"examples/versus", public + gorgonia + "gonum.org/v1/plot/..."},
 	{"examples/...", public + gorgonia},
 }
 

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/student/infer"
+	"github.com/godistill/godistill/teacher"
+)
+
+// openTeach is a teacher that answers a batch.
+func openTeach(ctx context.Context, t task, dir string) (*subject, error) {
+	set, err := randomSet(t.Batch, large[0])
+	if err != nil {
+		return nil, err
+	}
+	model, err := network(large, set.Spec(), teacherSeed)
+	if err != nil {
+		return nil, err
+	}
+	all := data.Loader{Set: set, Batch: t.Batch, InOrder: true}
+	if err := errors.Join(save(model, dir, teacherFile), saveBatches(ctx, all, 1, dir)); err != nil {
+		return nil, err
+	}
+	batch, err := first(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	knows := teacher.Of(model)
+	call := func() error { _, err := knows.Teach(ctx, batch); return err }
+	answer, err := knows.Teach(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	return &subject{call: call, close: func() {}}, write(dir, expectedFile, answer[teacher.Logits].Float32s())
+}
+
+// openPredict is a saved student that answers one row.
+func openPredict(sizes []int, dir string) (*subject, error) {
+	set, err := randomSet(1, sizes[0])
+	if err != nil {
+		return nil, err
+	}
+	model, err := network(sizes, set.Spec(), studentSeed)
+	if err != nil {
+		return nil, err
+	}
+	var saved bytes.Buffer
+	if err := errors.Join(model.Save(&saved), save(model, dir, studentFile)); err != nil {
+		return nil, err
+	}
+	p, err := infer.Load(&saved)
+	if err != nil {
+		return nil, err
+	}
+	x := random(sizes[0])
+	answer, err := p.Logits(x)
+	if err != nil {
+		return nil, err
+	}
+	var y []float32
+	call := func() (err error) { y, err = p.AppendLogits(y[:0], x); return err }
+	return &subject{call: call, close: func() {}}, errors.Join(write(dir, inputsFile, x), write(dir, expectedFile, answer))
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fake makes this test binary a peer that says what the variable holds: a line
+// to greet, and one for each message.
+const fake = "VERSUS_FAKE_PEER"
+
+func TestMain(m *testing.M) {
+	if says, ok := os.LookupEnv(fake); ok {
+		heard := bufio.NewScanner(os.Stdin)
+		for i, line := range strings.Split(says, "\n") {
+			if i == 0 || heard.Scan() {
+				io.WriteString(os.Stdout, line)
+			}
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestWithoutPeer(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Out: dir, JSON: filepath.Join(dir, "rows.json"), Cases: "predict_64_32_10,gemm_512", Rounds: 1}
+	var log strings.Builder
+	if err := run(t.Context(), &log, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"no PyTorch", "apt-get install python3-torch", "\n| predict_64_32_10 | ", "\n| gemm_512 | ", "no picture"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, log.String())
+		}
+	}
+	text, err := os.ReadFile(o.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]any
+	if err := json.Unmarshal(text, &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 2 {
+		t.Fatalf("there are %d rows; want 2:\n%s", len(rows), text)
+	}
+	for _, r := range rows {
+		if ms, _ := r["ours_ms"].(float64); ms <= 0 || r["peer_ms"] != nil || r["ratio_median"] != nil {
+			t.Errorf("row %v; want our time and no other", r)
+		}
+	}
+}
+
+// TestAgainstPyTorch compares losses, gradients and answers, where PyTorch is.
+func TestAgainstPyTorch(t *testing.T) {
+	peers, err := startPeers(t.Context(), "/usr/bin/python3", t.TempDir())
+	stopPeers(peers)
+	if err != nil {
+		t.Skip(err)
+	}
+	o := Options{Out: t.TempDir(), Python: "/usr/bin/python3", Cases: "mlp_step_b32,predict_64_32_10", Rounds: 1}
+	if err := run(t.Context(), io.Discard, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, "versus.png")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSubjects opens the cases that train, which leave files for the peer.
+func TestSubjects(t *testing.T) {
+	for _, cached := range []bool{false, true} {
+		task, dir := step("step", 4, cached), t.TempDir()
+		s, err := openStep(t.Context(), task, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		if len(s.losses) != task.Steps || slices.Max(s.losses) == slices.Min(s.losses) {
+			t.Errorf("cached=%t: the losses are %v; want %d different ones", cached, s.losses, task.Steps)
+		}
+		params := 0
+		for i, in := range small[:len(small)-1] {
+			params += (in + 1) * small[i+1]
+		}
+		for name, want := range map[string]int{
+			inputsFile: task.Steps * 4 * 784 * 4, labelsFile: task.Steps * 4 * 8, expectedFile: 4 * params,
+		} {
+			if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() != int64(want) {
+				t.Errorf("cached=%t: %s: %v, %v; want %d bytes", cached, name, f, err, want)
+			}
+		}
+		if r, err := s.take(turn{3, 1}); err != nil || !(r.ms > 0) {
+			t.Errorf("cached=%t: %v, %v", cached, r, err)
+		}
+	}
+}
+
+func TestPeerMustAgree(t *testing.T) {
+	const hello = `{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"]}` + "\n"
+	for name, c := range map[string]struct{ says, want string }{
+		"agrees":      {hello + `{"losses": [2.5, 2.4], "off": 1e-7}`, ""},
+		"loss":        {hello + `{"losses": [2.5, 2.41], "off": 1e-7}`, "at step 2 our loss is 2.4 and PyTorch's 2.41"},
+		"fewer":       {hello + `{"losses": [2.5], "off": 1e-7}`, "losses of 1 steps, we of 2"},
+		"gradient":    {hello + `{"losses": [2.5, 2.4], "off": 2e-4}`, "differ by 0.0002 of the largest"},
+		"exception":   {hello + `{"error": "KeyError: 'l1'"}`, "PyTorch with 2 threads: KeyError: 'l1'"},
+		"half a line": {hello + `{"losses":`, "unexpected EOF"},
+		"gone":        {"", "EOF"},
+		"BLAS":        {`{"version": "1", "blas": ["/lib/openblas-pthread/libblas.so.3"]}`, "want the OpenMP build"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), fake+"="+c.says)
+			p, err := startPeer(cmd, 2)
+			if err == nil {
+				err = p.prepare(task{Do: "step"}, "", []float64{2.5, 2.4})
+				p.stop()
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("the error is %v; want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	results := [][]result{
+		{{2, 10}, {4, 12}, {3, 14}},
+		{{9, nan}, {9, nan}, {9, nan}},
+		{{3, nan}, {8, nan}, {5, nan}},
+	}
+	slow, fast := &peer{threads: 1, cmd: exec.Command("")}, &peer{threads: 2, cmd: exec.Command("")}
+	slow.cmd.Process, fast.cmd.Process = &os.Process{Pid: -1}, &os.Process{Pid: -1}
+	got := match{name: "a"}.judge(results, []*peer{slow, fast})
+	none := number(nan)
+	want := row{Case: "a", Ours: 3, Peer: 5, Ratio: 5. / 3, Low: 1.5, High: 2, Peak: none, Allocs: 12, Threads: 2, OursMB: none, PeerMB: none}
+	if table([]row{got}) != table([]row{want}) {
+		t.Errorf("the row is\n%+v; want\n%+v", got, want)
+	}
+}
+
+func TestTable(t *testing.T) {
+	got := table([]row{{"a", 1234.5, 0.01234, 1.005, 0.9, 1.25, 0.5, 12, 2, 99.6, 300}, emptyRow("b")})
+	for _, want := range []string{
+		"| a | 1234 | 0.0123 (2) | 1.00 (0.90–1.25) | 50% | 12 | 99.6 | 300 |\n",
+		"| b |  |  |  |  |  |  |  |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the table lacks %q:\n%s", want, got)
+		}
+	}
+}
+
+func TestPaint(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.png")
+	if err := paint(file, []row{{Case: "a", Ratio: 0.05, Low: 0.04, High: 0.06}, {Case: "b", Ratio: 20, Low: 18, High: 21}}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := png.Decode(bytes.NewReader(b)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetric(t *testing.T) {
+	const out = `goos: linux
+BenchmarkPeak/1-2      3  104.5 ns/op  98.2 GFLOP/s   0 B/op  7 allocs/op
+BenchmarkPeak/2-2      3  1e+03 ns/op  194 GFLOP/s
+PASS
+`
+	for unit, want := range map[string][]float64{"GFLOP/s": {98.2, 194}, "ns/op": {104.5, 1000}, "allocs/op": {7}, "MB/s": nil} {
+		if got := metric([]byte(out), unit); !slices.Equal(got, want) {
+			t.Errorf("%s: %v; want %v", unit, got, want)
+		}
+	}
+}
+
+// TestForward compares with the count that is known of a step at batch 128.
+func TestForward(t *testing.T) {
+	if got := 128 * (forward(large) + forward(small) + backward(small)); math.Abs(got-1.4313472) > 1e-9 {
+		t.Errorf("a step is %v GFLOP; want 1.4313472", got)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for want, o := range map[string]Options{
+		"-rounds is 0":      {},
+		`-cases has "gemm"`: {Rounds: 1, Cases: "gemm_512,gemm"},
+	} {
+		if err := run(t.Context(), io.Discard, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v; want %q in it", err, want)
+		}
+	}
+}
