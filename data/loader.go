@@ -27,7 +27,7 @@ type Loader struct {
 	// Prefetch is how many batches are read ahead, by a goroutine that lives
 	// as long as the range over Batches. 0 means 2; -1 reads each when it is
 	// asked for.
-	Prefetch int
+	Prefetch int `config:"-"` // no byte of a run depends on it
 }
 
 // Spec implements [Source]: it is the set's, with the number of views that are

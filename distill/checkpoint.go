@@ -49,7 +49,7 @@ func (s State) Write(w io.Writer) error {
 		}
 		tensors = append(tensors, packed)
 	}
-	if err := safetensors.Write(w, tensors, map[string]string{stateKey: string(text)}); err != nil {
+	if err := safetensors.WriteSummed(w, tensors, map[string]string{stateKey: string(text)}); err != nil {
 		return fmt.Errorf("distill: write checkpoint: %w", err)
 	}
 	return nil
@@ -58,20 +58,28 @@ func (s State) Write(w io.Writer) error {
 // ReadState reads what [State.Write] wrote, to the end of r. It fails when r
 // does, and on anything but a whole and consistent checkpoint.
 func ReadState(r io.Reader) (State, error) {
-	file, err := safetensors.Read(r)
+	s, err := readState(r)
 	if err != nil {
 		return State{}, fmt.Errorf("distill: read checkpoint: %w", err)
 	}
+	return s, nil
+}
+
+func readState(r io.Reader) (State, error) {
+	file, err := safetensors.Read(r)
+	if err != nil {
+		return State{}, err
+	}
 	text, ok := file.Meta[stateKey]
 	if !ok {
-		return State{}, fmt.Errorf("distill: read checkpoint: the file has no %s; want one that State.Write wrote", stateKey)
+		return State{}, fmt.Errorf("the file has no %s; want one that State.Write wrote", stateKey)
 	}
 	var j stateJSON
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
-		return State{}, fmt.Errorf("distill: read checkpoint: %s: %w", stateKey, err)
+		return State{}, fmt.Errorf("%s: %w", stateKey, err)
 	}
 	if min(j.Step, j.Epoch, j.Batch, j.BestEpoch+1, j.Stale) < 0 {
-		return State{}, fmt.Errorf("distill: read checkpoint: step %d, epoch %d, batch %d, best epoch %d, stale %d; want none below 0, and the best epoch not below -1",
+		return State{}, fmt.Errorf("step %d, epoch %d, batch %d, best epoch %d, stale %d; want none below 0, and the best epoch not below -1",
 			j.Step, j.Epoch, j.Batch, j.BestEpoch, j.Stale)
 	}
 	s := State{
@@ -81,7 +89,7 @@ func ReadState(r io.Reader) (State, error) {
 	}
 	for _, t := range file.Tensors {
 		if s.Tensors[t.Name], err = unpack(t); err != nil {
-			return State{}, fmt.Errorf("distill: read checkpoint: %w", err)
+			return State{}, err
 		}
 	}
 	return s, nil
@@ -138,17 +146,44 @@ func loadState(path string) (State, error) {
 		return State{}, fmt.Errorf("distill: %w", err)
 	}
 	defer f.Close()
-	s, err := ReadState(bufio.NewReader(f))
+	s, err := readState(bufio.NewReader(f))
 	if err != nil {
-		return State{}, fmt.Errorf("%s: %w", path, err)
+		return State{}, fmt.Errorf("distill: read checkpoint: %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// temporary is the end of the name of a file that is not whole yet.
+const temporary = ".tmp"
+
+// makeDir makes the folder, and sees that a checkpoint can be written there.
+func (s *session) makeDir() error {
+	if s.Dir == "" {
+		return nil
+	}
+	err := os.MkdirAll(s.Dir, 0o755)
+	if err == nil {
+		err = tryFile(filepath.Join(s.Dir, CheckpointFile+temporary))
+	}
+	if err != nil {
+		return fmt.Errorf("distill: Run.Dir: %w", err)
+	}
+	return nil
+}
+
+// tryFile makes and removes a file.
+func tryFile(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(path))
 }
 
 // replace writes a new file beside path, and puts it in its place once it is
 // on the disk.
 func replace(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path + ".tmp")
+	f, err := os.Create(path + temporary)
 	if err != nil {
 		return err
 	}

@@ -18,14 +18,29 @@ import (
 // number, string and function in it, named by the path that leads there.
 //
 //   - A value in an interface has its type with it, for SGD{} is not Adam{}.
+//   - Lists and maps of nothing are not shown, unless their elements would be
+//     shown side by side.
 //   - Long lists are shown by a hash, bytes in hex, maps by sorted key.
 //   - Schedules are sampled over the steps, where 0 is an unknown number.
+//   - Fields with the tag config:"-", on which no byte depends, are left out.
 //   - Declared functions are shown by name. Closures and channels are shown by
 //     type and unexported fields not at all: what these hold can change unseen.
 func describe(name string, v any, steps int) []Setting {
 	d := description{steps: steps, on: map[visit]bool{}}
 	d.add(name, reflect.ValueOf(&v).Elem(), false)
 	return d.settings
+}
+
+// Settings that are hashes, which say little by themselves.
+const (
+	studentWeights = "Student.Fingerprint"
+	studentForward = "Student.Forward"
+)
+
+// wants are what to do about them.
+var wants = map[string]string{
+	studentWeights: "; want the weights that the run began with: make the student anew, with its seed",
+	studentForward: "; want the network that the run began with, its classes and its norms",
 }
 
 // diff says which setting of a checkpoint is the first that this run does not
@@ -41,7 +56,7 @@ func diff(then, now []Setting) error {
 		if v, ok := here[s.Name]; !ok {
 			return fmt.Errorf("distill: the checkpoint was made with %s %s; this run has none", s.Name, s.Value)
 		} else if v != s.Value {
-			return fmt.Errorf("distill: the checkpoint was made with %s %s; this run has %s", s.Name, s.Value, v)
+			return fmt.Errorf("distill: the checkpoint was made with %s %s; this run has %s%s", s.Name, s.Value, v, wants[s.Name])
 		}
 	}
 	for _, s := range now {
@@ -105,7 +120,7 @@ func (d *description) fields(name string, v reflect.Value) {
 		name += "."
 	}
 	for i := range v.NumField() {
-		if f := v.Type().Field(i); f.IsExported() {
+		if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("config") != "-" {
 			d.add(name+f.Name, v.Field(i), false)
 		}
 	}
@@ -142,7 +157,7 @@ func (d *description) leaf(v reflect.Value) (text string, ok bool) {
 	case reflect.Struct:
 		return "", false
 	case reflect.Map:
-		return "none", v.Len() == 0
+		return "", false
 	case reflect.Slice, reflect.Array:
 		return list(v)
 	case reflect.Func:
@@ -158,12 +173,12 @@ func (d *description) leaf(v reflect.Value) (text string, ok bool) {
 // list is the text of a slice or an array that has no structure in it.
 func list(v reflect.Value) (text string, ok bool) {
 	switch kind := v.Type().Elem().Kind(); {
+	case kind > reflect.Complex128 && kind != reflect.String:
+		return "", false
 	case v.Len() == 0:
 		return "none", true
 	case kind == reflect.Uint8 && v.Len() <= 64:
 		return fmt.Sprintf("%x", v.Interface()), true
-	case kind > reflect.Complex128 && kind != reflect.String:
-		return "", false
 	case kind == reflect.String && v.Len() <= longest:
 		return fmt.Sprintf("%q", v.Interface()), true
 	case v.Len() <= longest:
@@ -192,23 +207,36 @@ func (d *description) function(v reflect.Value) string {
 
 // samples is the text of a schedule: its value if it is constant, else its ends
 // and a hash of what it is in between.
-func samples(s Schedule, steps int) string {
-	const most = 4096
-	if steps < 1 {
-		steps = most
+//
+// Where the number of steps is not known, the first 4096 are looked at, or as
+// many as there are before the schedule panics: it may be a table.
+func samples(s Schedule, steps int) (text string) {
+	unknown := steps < 1
+	if unknown {
+		steps = 4096
 	}
-	n := min(steps, most)
 	h, constant := sha256.New(), true
-	first, last := s(0), s(steps-1)
-	for i := range n {
-		v := s(i * (steps - 1) / max(n-1, 1))
-		h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))
-		constant = constant && math.Float64bits(v) == math.Float64bits(first)
+	first := s(0)
+	last := first
+	sum := func() string {
+		if constant {
+			return fmt.Sprint(first)
+		}
+		return fmt.Sprintf("%v to %v, sha256 %s", first, last, short(h))
 	}
-	if constant {
-		return fmt.Sprint(first)
+	defer func() {
+		if unknown && recover() != nil {
+			text = sum()
+		}
+	}()
+	var word [8]byte
+	for i := range looked(steps) {
+		last = s(i)
+		binary.LittleEndian.PutUint64(word[:], math.Float64bits(last))
+		h.Write(word[:])
+		constant = constant && math.Float64bits(last) == math.Float64bits(first)
 	}
-	return fmt.Sprintf("%v to %v, sha256 %s", first, last, short(h))
+	return sum()
 }
 
 // short is the start of a hash, enough to tell configurations apart.

@@ -111,7 +111,7 @@ func TestSamples(t *testing.T) {
 	tests := []struct {
 		steps       int
 		calls, last int
-	}{{1, 1, 0}, {2, 2, 1}, {4096, 4096, 4095}, {1e6, 4096, 999_999}, {0, 4096, 4095}}
+	}{{1, 1, 0}, {2, 2, 1}, {4096, 4096, 4095}, {1e6, 1e6, 999_999}, {0, 4096, 4095}}
 	for _, test := range tests {
 		seen := map[int]bool{}
 		text := samples(func(step int) float64 { seen[step] = true; return float64(step) }, test.steps)

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gorgonia.org/tensor"
@@ -43,6 +44,19 @@ func (c course) ask(ctx context.Context, b data.Batch) (taught, error) {
 	}
 	return taught{b, s}, err
 }
+
+// first is the first batch of all.
+func (c course) first(ctx context.Context) (taught, error) {
+	for b, err := range c.source.Batches(ctx, 0, 0) {
+		if err != nil {
+			return taught{}, err
+		}
+		return c.ask(ctx, b)
+	}
+	return taught{}, errEmpty
+}
+
+var errEmpty = errors.New("the source is empty; want one batch or more")
 
 // checkBatch refuses a batch that does not keep what the spec promised: not
 // every source is a Loader. 0 classes means that their number is not known.

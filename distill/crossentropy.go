@@ -24,7 +24,7 @@ type CrossEntropy struct {
 // Loss implements [Loss].
 func (c CrossEntropy) Loss(b *student.Builder, l Lesson) Rows {
 	if l.Label == nil {
-		b.Check(errors.New("the training data has no labels; CrossEntropy wants some"))
+		b.Check(errors.New("there are no labels; CrossEntropy wants some"))
 	}
 	z := l.Tap(orLogits(c.Student))
 	if l.Label.Dtype() != tensor.Int {

@@ -271,34 +271,41 @@ func TestTeacherIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// moody is a teacher whose card is another each time.
+// moody is a teacher whose card is another each time, after some calm ones.
 type moody struct {
 	teacher.Func
 	live  bool
+	calm  int
 	cards *int
 }
+
+func newMoody(calm int) moody { return moody{wise[float32](), false, calm, new(int)} }
 
 func (m moody) Card() (teacher.Card, error) {
 	*m.cards++
 	card := m.Says
-	card.Fingerprint[1], card.Live = byte(*m.cards), m.live
+	card.Fingerprint[1], card.Live = byte(max(*m.cards-m.calm, 0)), m.live
 	return card, nil
 }
 
 func TestTeacherChanged(t *testing.T) {
 	r := toyRun[float32]()
-	r.Teacher = moody{wise[float32](), false, new(int)}
-	result, err := r.Fit(t.Context())
-	if !errors.Is(err, ErrTeacherChanged) || result.Steps != 18 {
-		t.Errorf("error %v after %d steps; want %v after 18", err, result.Steps, ErrTeacherChanged)
+	// The card is read before the first step, after it and at the end.
+	for calm, want := range map[int]int{1: 1, 2: 18} {
+		r.Teacher = newMoody(calm)
+		result, err := r.Fit(t.Context())
+		if !errors.Is(err, ErrTeacherChanged) || result.Steps != want {
+			t.Errorf("error %v after %d steps; want %v after %d", err, result.Steps, ErrTeacherChanged, want)
+		}
 	}
+	r.Teacher = newMoody(2)
 	last := error(nil)
 	for _, last = range r.Steps(t.Context()) {
 	}
 	if !errors.Is(last, ErrTeacherChanged) {
 		t.Errorf("error %v; want %v", last, ErrTeacherChanged)
 	}
-	r.Teacher = moody{wise[float32](), true, new(int)}
+	r.Teacher = moody{wise[float32](), true, 0, new(int)}
 	fit(t, r)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -25,11 +24,6 @@ func (s *session) take(ctx context.Context, g group) (Step, error) {
 
 // learn takes one optimizer step.
 func (s *session) learn(g group) (Step, error) {
-	if s.train == nil {
-		if err := s.build(g.batches[0]); err != nil {
-			return Step{}, err
-		}
-	}
 	at := s.state.Step
 	out, err := s.train.pass(at, g.batches)
 	if err != nil {
@@ -50,27 +44,32 @@ func (s *session) learn(g group) (Step, error) {
 	}, nil
 }
 
-// build compiles the student and its terms for batches like the first.
-func (s *session) build(b taught) error {
-	rows := b.Weight.Shape()[0]
-	mode := student.Mode{Rows: rows, Training: true, Seed: s.Seed}
-	e, err := newEngine(s.Student, s.extra, s.Terms, s.Train.Spec(), s.card, mode)
+// build compiles the student and its terms for batches like the first one,
+// which it returns, and for those of the validation data.
+func (s *session) build(ctx context.Context) (taught, error) {
+	first, err := s.course(s.Train).first(ctx)
 	if err != nil {
-		return err
+		return first, fmt.Errorf("distill: Run.Train: %w", err)
 	}
-	s.train = e
+	mode := student.Mode{Rows: first.Weight.Shape()[0], Training: true, Seed: s.Seed}
+	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.Train.Spec(), s.card, mode); err != nil {
+		return first, err
+	}
 	if err := s.tune(); err != nil {
-		return err
+		return first, err
 	}
 	if s.resumed.Tensors != nil {
-		if err := s.restore(s.extra.All); err != nil {
-			return err
+		if err := s.recallAll(s.extra.All); err != nil {
+			return first, err
 		}
 	}
-	if s.Dir == "" {
-		return nil
+	if s.Valid != nil {
+		s.valid = &validation{course: s.course(s.Valid), terms: s.Terms, extra: s.extra}
+		if err := s.valid.build(ctx); err != nil {
+			return first, fmt.Errorf("distill: Run.Valid: %w", err)
+		}
 	}
-	return os.MkdirAll(s.Dir, 0o755)
+	return first, s.makeDir()
 }
 
 // tune finds out how each parameter is treated, and makes room for what the
@@ -163,6 +162,9 @@ func (s *session) measure(ctx context.Context, step *Step) error {
 	m, err := s.valid.measure(ctx, step.N-1)
 	if err != nil {
 		return fmt.Errorf("distill: Run.Valid: %w", err)
+	}
+	if s.state.BestMetrics == nil && math.IsNaN(s.Monitor.score(m)) {
+		return errors.New("distill: Run.Monitor says NaN of the first metrics of Run.Valid; want a number (ByAccuracy and ByNLL want labels, ByAgreement a teacher, ByTeacherKL all of its logits)")
 	}
 	step.Valid = &m
 	if s.state.BestMetrics != nil && !s.Monitor.better(m, *s.state.BestMetrics) {

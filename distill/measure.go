@@ -3,6 +3,7 @@ package distill
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"gorgonia.org/tensor"
 
@@ -42,6 +43,24 @@ type validation struct {
 	engine *engine
 }
 
+// build compiles the student in eval mode for batches like the first.
+func (v *validation) build(ctx context.Context) error {
+	first, err := v.first(ctx)
+	if errors.Is(err, teacher.ErrMissing) {
+		return fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself", err)
+	}
+	if err != nil {
+		return err
+	}
+	return v.compile(first)
+}
+
+func (v *validation) compile(first taught) (err error) {
+	mode := student.Mode{Rows: first.Weight.Shape()[0]}
+	v.engine, err = newEngine(v.student, v.extra, v.terms, v.source.Spec(), v.card, mode)
+	return err
+}
+
 // measure takes weights and temperatures as they are at a step.
 func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 	var meter meter
@@ -60,7 +79,7 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 		rows += b.N
 	}
 	if rows == 0 {
-		return Metrics{}, errors.New("distill: the source is empty; want one batch or more")
+		return Metrics{}, fmt.Errorf("distill: %w", errEmpty)
 	}
 	m := meter.metrics()
 	m.Rows = rows
@@ -80,11 +99,9 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 // batch adds one batch to the meter and to the weighted sums of the terms.
 func (v *validation) batch(step int, b taught, meter *meter, sums, totals []float64) error {
 	if v.engine == nil {
-		e, err := newEngine(v.student, v.extra, v.terms, v.source.Spec(), v.card, student.Mode{Rows: b.Weight.Shape()[0]})
-		if err != nil {
+		if err := v.compile(b); err != nil {
 			return err
 		}
-		v.engine = e
 	}
 	out, err := v.engine.pass(step, []taught{b})
 	if err != nil {

@@ -36,7 +36,7 @@ func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err erro
 	next := make([]func() (group, error, bool), len(runs))
 	for i, r := range runs {
 		s := newSession(r)
-		if _, err := s.open(ctx); err != nil {
+		if _, err := s.begin(ctx); err != nil {
 			return fmt.Errorf("run %d of Mutual: %w", i, err)
 		}
 		if i > 0 && s.state.Step != sessions[0].state.Step {
@@ -87,6 +87,9 @@ func checkRuns(runs []*Run) error {
 		for j, other := range runs[:i] {
 			if r.Student != nil && r.Student == other.Student {
 				return fmt.Errorf("distill: runs %d and %d of Mutual have the same Student; want one each", j, i)
+			}
+			if r.Every != other.Every {
+				return fmt.Errorf("distill: Every is %d in run %d of Mutual and %d in run %d; want one, or they cannot be resumed together", other.Every, j, r.Every, i)
 			}
 			if r.Dir != "" && r.Dir == other.Dir {
 				return fmt.Errorf("distill: runs %d and %d of Mutual have the Dir %q; want one each", j, i, r.Dir)

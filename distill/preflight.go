@@ -2,7 +2,6 @@ package distill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -36,13 +35,13 @@ func (p *Preflight) warn(format string, args ...any) {
 }
 
 // preflight looks at what the run is about to do.
-func (s *session) preflight(ctx context.Context) (*Preflight, error) {
+func (s *session) preflight(ctx context.Context, first taught) (*Preflight, error) {
 	p := &Preflight{TeacherAccuracy: math.NaN(), OneHot: math.NaN(), Uniform: math.NaN()}
 	if err := s.checkTeacher(ctx, p); err != nil {
 		return nil, err
 	}
 	if s.state.Step == 0 {
-		if err := s.tryTerms(ctx, p); err != nil {
+		if err := s.tryTerms(first, p); err != nil {
 			return nil, err
 		}
 	}
@@ -57,24 +56,20 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 	if s.Teacher == nil || s.card.Live || s.Valid == nil {
 		return nil
 	}
-	right, labelled, choices := 0.0, 0.0, 0
+	right, labelled := 0.0, 0.0
 	for b, err := range s.Valid.Batches(ctx, 0, 0) {
 		if err != nil {
 			return err
 		}
 		t, err := s.course(s.Valid).ask(ctx, b)
-		if errors.Is(err, teacher.ErrMissing) {
-			return fmt.Errorf("distill: Run.Valid: %w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself", err)
-		}
 		if err != nil {
 			return fmt.Errorf("distill: Run.Valid: %w", err)
 		}
-		first, c := firstChoices(t.signals, s.card)
+		first := firstChoices(t.signals)
 		labels, weights := classes(b), b.Weight.Float32s()
 		if len(first) == 0 || len(labels)/b.Weight.Shape()[0]*b.N != len(first) {
 			return nil // not one choice for each label
 		}
-		choices = c
 		for r, choice := range first {
 			if labels[r] >= 0 && weights[r] > 0 {
 				labelled++
@@ -88,8 +83,8 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		return nil
 	}
 	p.TeacherAccuracy = right / labelled
-	chance := 1 / float64(choices)
-	limit := chance + 3*math.Sqrt(chance*(1-chance)/labelled)
+	chance := 1 / float64(max(s.course(s.Valid).classes(s.Valid.Spec()), 2))
+	limit := chance + min(3*math.Sqrt(chance*(1-chance)/labelled), (1-chance)/2)
 	if p.TeacherAccuracy > limit {
 		return nil
 	}
@@ -102,41 +97,32 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		100*p.TeacherAccuracy, labelled, 100*limit)
 }
 
-// firstChoices are the classes that a teacher puts first, and the number of
-// classes; nil if it has no logits.
-func firstChoices(s data.Signals, card teacher.Card) (first []int, classes int) {
-	if ids := s[teacher.Logits+".id"]; ids != nil {
+// firstChoices are the classes that a teacher puts first, nil if it has no
+// logits.
+func firstChoices(s data.Signals) (first []int) {
+	if ids := s[teacher.Logits+teacher.IDSuffix]; ids != nil {
 		k := ids.Shape()[ids.Dims()-1]
 		all := ids.Ints()
 		for r := 0; r < len(all); r += k {
 			first = append(first, all[r])
 		}
-		return first, max(len(card.Classes), 2)
+		return first
 	}
 	logits := s[teacher.Logits]
 	if logits == nil || !plain(logits) {
-		return nil, 0
+		return nil
 	}
-	c := logits.Shape()[logits.Dims()-1]
 	var row []float64
-	for r := range logits.Shape().TotalSize() / c {
+	for r := range logits.Shape().TotalSize() / last(logits.Shape()) {
 		row = logProbabilities(row, logits, r)
 		first = append(first, argmax(row))
 	}
-	return first, c
+	return first
 }
 
 // tryTerms takes the gradient of each term on the first batch.
-func (s *session) tryTerms(ctx context.Context, p *Preflight) error {
-	b, err := firstBatch(ctx, s.Train)
-	if err != nil {
-		return err
-	}
-	t, err := s.course(s.Train).ask(ctx, b)
-	if err != nil {
-		return err
-	}
-	c, err := s.caseOf(t)
+func (s *session) tryTerms(first taught, p *Preflight) error {
+	c, err := s.caseOf(first)
 	if err != nil {
 		return err
 	}
@@ -147,13 +133,6 @@ func (s *session) tryTerms(ctx context.Context, p *Preflight) error {
 	}
 	p.compare()
 	return nil
-}
-
-func firstBatch(ctx context.Context, src data.Source) (data.Batch, error) {
-	for b, err := range src.Batches(ctx, 0, 0) {
-		return b, err
-	}
-	return data.Batch{}, fmt.Errorf("distill: Run.Train is empty; want one batch or more")
 }
 
 // caseOf is a batch with the student's taps as they are now.

@@ -249,3 +249,16 @@ func TestUnreachedParameterIsLogged(t *testing.T) {
 		}
 	}
 }
+
+// A perfect teacher is above chance, however few rows say so.
+func TestFewRowsDoNotCondemnTheTeacher(t *testing.T) {
+	for rows := 2; rows < 12; rows++ {
+		set := toySet[float32](rows)
+		r := toyRun[float32]()
+		r.Valid = data.Loader{Set: set, Batch: 5, InOrder: true}
+		r.Teacher, r.MaxSteps = wise[float32](), 1
+		if _, err := r.Fit(t.Context()); err != nil {
+			t.Errorf("%d rows: %v", rows, err)
+		}
+	}
+}

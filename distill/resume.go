@@ -32,7 +32,16 @@ func (s *session) load() error {
 		Step: state.Step, Epoch: state.Epoch, Batch: state.Batch,
 		Best: state.Best, BestEpoch: state.BestEpoch, BestMetrics: state.BestMetrics, Stale: state.Stale,
 	}
-	if state.BestMetrics != nil {
+	return nil
+}
+
+// restore gives the student the weights of the checkpoint, if the run goes on
+// from one.
+func (s *session) restore() error {
+	if s.resumed.Tensors == nil {
+		return nil
+	}
+	if s.state.BestMetrics != nil {
 		s.keep()
 		for name, t := range s.best {
 			if err := s.recall("best/"+name, t); err != nil {
@@ -40,11 +49,11 @@ func (s *session) load() error {
 			}
 		}
 	}
-	return s.restore(s.Student.Params)
+	return s.recallAll(s.Student.Params)
 }
 
-// restore copies the checkpoint's parameters.
-func (s *session) restore(params func() iter.Seq[*student.Param]) error {
+// recallAll copies the checkpoint's parameters.
+func (s *session) recallAll(params func() iter.Seq[*student.Param]) error {
 	for p := range params() {
 		if err := s.recall("param/"+p.Name, p.Value); err != nil {
 			return err
@@ -112,22 +121,31 @@ func (s *session) current() (State, error) {
 // close leaves a checkpoint, if the last step is sound, gives the student its
 // best weights, and makes sure that the teacher is what it was.
 func (s *session) close(sound bool) error {
+	defer s.release()
 	s.closed = true
 	var err error
-	if s.Dir != "" && s.train != nil && sound {
+	if s.Dir != "" && sound && s.state.Step > s.resumed.Step {
 		err = s.save()
 	}
 	if s.ending != Interrupted {
 		s.settle()
 	}
+	if sound {
+		err = errors.Join(err, s.checkFrozen())
+	}
+	return err
+}
+
+// checkFrozen refuses a teacher that says it is not live and is not what it was.
+func (s *session) checkFrozen() error {
 	if s.Teacher == nil || s.card.Live {
-		return err
+		return nil
 	}
-	card, e := s.Teacher.Card()
-	if e == nil && card.Fingerprint != s.card.Fingerprint {
-		e = ErrTeacherChanged
+	card, err := s.Teacher.Card()
+	if err == nil && card.Fingerprint != s.card.Fingerprint {
+		err = ErrTeacherChanged
 	}
-	return errors.Join(err, e)
+	return err
 }
 
 // settle gives the student the weights of the best epoch.

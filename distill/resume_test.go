@@ -381,7 +381,7 @@ func TestResumeWithLiveTeacher(t *testing.T) {
 	dir := t.TempDir()
 	live := func() *Run {
 		r := keptRun(dir)
-		r.Teacher = moody{wise[float32](), true, new(int)}
+		r.Teacher = moody{wise[float32](), true, 0, new(int)}
 		return r
 	}
 	for step := range live().Steps(t.Context()) {
@@ -423,4 +423,40 @@ func TestManyEpochs(t *testing.T) {
 	if got := fit(t, r); got.Steps != 7 {
 		t.Errorf("%d steps; want 7", got.Steps)
 	}
+}
+
+// What cannot be resumed leaves the student as it was.
+func TestFailedResumeLeavesTheStudent(t *testing.T) {
+	dir := t.TempDir()
+	for step, err := range keptRun(dir).Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step.N == 8 {
+			break
+		}
+	}
+	r := keptRun(dir)
+	r.Resume = true
+	before := r.Student.Fingerprint()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Fit(ctx); !errors.Is(err, context.Canceled) || r.Student.Fingerprint() != before {
+		t.Errorf("the error is %v; want it cancelled, and the student as it was", err)
+	}
+	if _, err := r.Fit(t.Context()); err != nil {
+		t.Errorf("after a failed attempt: %v", err)
+	}
+}
+
+func TestFrozenParametersAreInTheConfig(t *testing.T) {
+	dir := t.TempDir()
+	fit(t, keptRun(dir))
+	r := keptRun(dir)
+	r.Resume = true
+	for p := range r.Student.Params() {
+		p.Frozen = p.Name == "l1.weight"
+	}
+	_, err := r.Fit(t.Context())
+	checkError(t, err, "Student.Frozen")
 }

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/godistill/godistill/data"
@@ -20,8 +22,9 @@ import (
 type Run struct {
 	// Name tells the run from others in logs and figures; "" means "run".
 	Name string
-	// Student is trained in place. At the end it has the weights of the epoch
-	// that was best on Valid, or the last ones without Valid.
+	// Student is trained in place, by one run at a time. At the end it has the
+	// weights of the epoch that was best on Valid, or the last ones without
+	// Valid. Its inputs, and those of Train and Valid, have one data.Norm.
 	Student *student.Model
 	// Teacher is never written to. It may be nil, when no term asks for one.
 	Teacher teacher.Teacher
@@ -59,7 +62,7 @@ type Run struct {
 	Seed uint64
 	// Dir is where the checkpoint is kept, "checkpoint.safetensors"; "" keeps
 	// none. It is written after every Every steps (0: each epoch) and when the
-	// run ends.
+	// run ends. A folder is that of one run at a time.
 	Dir   string
 	Every int
 	// Resume goes on from the checkpoint in Dir, if there is one. Without it,
@@ -79,7 +82,7 @@ type Run struct {
 func (r *Run) Steps(ctx context.Context) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
 		s, left := newSession(r), false
-		_, err := s.open(ctx)
+		_, err := s.begin(ctx)
 		if err == nil {
 			err = s.run(ctx, func(step Step) bool {
 				left = !yield(step, nil)
@@ -88,7 +91,7 @@ func (r *Run) Steps(ctx context.Context) iter.Seq2[Step, error] {
 		}
 		switch {
 		case err != nil && left:
-			r.log().Error("the run was left, and did not end well", "run", r.Name, "error", err)
+			r.log().Error("the run was left, and did not end well", "error", err)
 		case err != nil:
 			yield(Step{}, err)
 		}
@@ -98,13 +101,17 @@ func (r *Run) Steps(ctx context.Context) iter.Seq2[Step, error] {
 // Fit trains to the end, telling the observers. When it fails, the error comes
 // with the result until then.
 func (r *Run) Fit(ctx context.Context, observers ...Observer) (*Result, error) {
+	if i := slices.Index(observers, nil); i >= 0 {
+		return nil, fmt.Errorf("distill: observer %d of Fit is nil; want an Observer", i)
+	}
 	s := newSession(r)
-	plan, err := s.open(ctx)
+	plan, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for i, o := range observers {
 		if err := o.Start(plan); err != nil {
+			s.release()
 			return nil, errors.Join(err, finish(observers[:i], s.result(), err))
 		}
 	}
@@ -140,6 +147,8 @@ func (r *Run) validate() error {
 	switch {
 	case r.Student == nil:
 		return errors.New("distill: Run.Student is nil; want a student.Model")
+	case r.Student.Module() == nil:
+		return errors.New("distill: Run.Student is empty; want one that student.New made")
 	case r.Train == nil:
 		return errors.New("distill: Run.Train is nil; want a data.Source, such as a data.Loader")
 	case r.Optimizer == nil:
@@ -170,6 +179,7 @@ func (r *Run) validate() error {
 
 // validateSchedules checks what depends on the step, over all steps.
 func (r *Run) validateSchedules(steps int, card teacher.Card) error {
+	learns := false
 	for i := range looked(steps) {
 		for _, t := range r.Terms {
 			if err := t.validate(i); err != nil {
@@ -184,6 +194,10 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 		if err := r.checkRate(i); err != nil {
 			return err
 		}
+		learns = learns || r.Optimizer.LearningRate(i) > 0
+	}
+	if !learns && steps > 0 {
+		return fmt.Errorf("distill: the learning rate is 0 at each of %d steps; want more than 0", looked(steps))
 	}
 	return nil
 }
@@ -211,7 +225,10 @@ func (r *Run) checkData(field string, spec data.Spec, card teacher.Card) error {
 	for _, name := range slices.Sorted(maps.Keys(want.In)) {
 		have, ok := spec.In[name]
 		if w := want.In[name]; !ok || !have.Shape.Eq(w.Shape) || have.Dtype != w.Dtype {
-			return fmt.Errorf("distill: %s has the inputs %v; the student wants %q of %v, %v", field, describeFields(spec.In), name, w.Shape, w.Dtype)
+			return fmt.Errorf("distill: %s has %s; the student wants %q of %v, %v", field, describeInputs(spec.In), name, w.Shape, w.Dtype)
+		}
+		if a, b := spec.Norm[name], want.Norm[name]; !slices.Equal(a.Mean, b.Mean) || !slices.Equal(a.SD, b.SD) {
+			return fmt.Errorf("distill: input %q of %s is %s and that of the student %s; want one data.Norm for all, and a student made from the Spec of normalised data", name, field, describeNorm(a), describeNorm(b))
 		}
 	}
 	if err := sameClasses(field+" and the student", spec.Classes, want.Classes); err != nil {
@@ -229,12 +246,26 @@ func (r *Run) checkData(field string, spec data.Spec, card teacher.Card) error {
 	return nil
 }
 
-func describeFields(in map[string]data.Field) string {
-	s := ""
+func describeInputs(in map[string]data.Field) string {
+	var all []string
 	for _, name := range slices.Sorted(maps.Keys(in)) {
-		s += fmt.Sprintf("%q of %v, %v; ", name, in[name].Shape, in[name].Dtype)
+		all = append(all, fmt.Sprintf("%q of %v, %v", name, in[name].Shape, in[name].Dtype))
 	}
-	return s
+	if len(all) == 0 {
+		return "no inputs"
+	}
+	return "the inputs " + strings.Join(all, ", ")
+}
+
+// describeNorm says what was done to an input, with the first of its elements.
+func describeNorm(n data.Norm) string {
+	switch {
+	case len(n.Mean) == 0 || len(n.SD) == 0:
+		return "raw"
+	case len(n.Mean) == 1:
+		return fmt.Sprintf("(raw - %v) / %v", n.Mean[0], n.SD[0])
+	}
+	return fmt.Sprintf("(raw - %v ...) / %v ..., of %d elements", n.Mean[0], n.SD[0], len(n.Mean))
 }
 
 // sameClasses refuses lists of class names that are both known and differ.
@@ -257,5 +288,7 @@ func (r *Run) log() *slog.Logger {
 	if r.Log == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return r.Log
+	return r.Log.With("run", r.name())
 }
+
+func (r *Run) name() string { return cmp.Or(r.Name, "run") }

@@ -1,8 +1,8 @@
 package distill
 
 import (
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -40,6 +40,7 @@ type session struct {
 	ending  Ending
 	resumed State
 	closed  bool
+	held    []any // what no other run may have
 }
 
 // A tuning is what the optimizer keeps for one parameter.
@@ -54,12 +55,25 @@ func newSession(r *Run) *session {
 	return s
 }
 
-// open checks everything that can be checked before the first batch, and says
-// what will be done.
-func (s *session) open(ctx context.Context) (Plan, error) {
+// begin opens a run that is valid, and the only one of its student and folder.
+func (s *session) begin(ctx context.Context) (Plan, error) {
 	if err := s.validate(); err != nil {
 		return Plan{}, err
 	}
+	err := s.hold()
+	var plan Plan
+	if err == nil {
+		plan, err = s.open(ctx)
+	}
+	if err != nil {
+		s.release()
+	}
+	return plan, err
+}
+
+// open checks everything that can be checked before the first step, and says
+// what will be done. The student is not touched before all of it is in order.
+func (s *session) open(ctx context.Context) (Plan, error) {
 	if s.Teacher != nil {
 		card, err := s.Teacher.Card()
 		if err != nil {
@@ -77,25 +91,34 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	if err := s.validateSchedules(s.total, s.card); err != nil {
 		return Plan{}, err
 	}
-	s.config = s.describe()
+	var err error
+	if s.config, err = s.describe(); err != nil {
+		return Plan{}, err
+	}
 	if err := s.load(); err != nil {
 		return Plan{}, err
 	}
-	s.began = time.Now()
-	if s.Valid != nil {
-		s.valid = &validation{course: s.course(s.Valid), terms: s.Terms, extra: s.extra}
+	first, err := s.build(ctx)
+	if err != nil {
+		return Plan{}, err
 	}
-	plan := Plan{Name: cmp.Or(s.Name, "run"), Dir: s.Dir, Done: s.state.Step, Steps: s.total, StepsPerEpoch: perEpoch, Config: s.config}
+	plan := Plan{Name: s.name(), Dir: s.Dir, Done: s.state.Step, Steps: s.total, StepsPerEpoch: perEpoch, Config: s.config}
 	for _, t := range s.Terms {
 		plan.Terms = append(plan.Terms, t.Name)
 	}
-	var err error
-	plan.Preflight, err = s.preflight(ctx)
-	return plan, err
+	if plan.Preflight, err = s.preflight(ctx, first); err != nil {
+		return Plan{}, err
+	}
+	s.began = time.Now()
+	return plan, s.restore()
 }
 
 // describe lists everything that the bytes of the run depend on.
-func (s *session) describe() []Setting {
+func (s *session) describe() ([]Setting, error) {
+	forward, err := forward(s.Student)
+	if err != nil {
+		return nil, err
+	}
 	// Schedules come last: they look different when the number of steps is.
 	all := describe("", struct {
 		Seed                                   uint64
@@ -118,7 +141,27 @@ func (s *session) describe() []Setting {
 		all = append(all, describe("Teacher.Fingerprint", s.card.Fingerprint, 0)...)
 	}
 	all = append(all, describe("Student.Module", s.Student.Module(), 0)...)
-	return append(all, describe("Student.Fingerprint", s.Student.Fingerprint(), 0)...)
+	all = append(all, describe("Student.Frozen", frozen(s.Student), 0)...)
+	all = append(all, describe(studentWeights, s.Student.Fingerprint(), 0)...)
+	return append(all, describe(studentForward, forward, 0)...), nil
+}
+
+// forward is a hash of what a student saves, its forward pass above all: a
+// module that is a function shows no other sign of what it computes.
+func forward(m *student.Model) ([32]byte, error) {
+	h := sha256.New()
+	err := m.Save(h)
+	return [32]byte(h.Sum(nil)), err
+}
+
+// frozen are the names of the parameters that are not trained.
+func frozen(m *student.Model) (names []string) {
+	for p := range m.Params() {
+		if p.Frozen {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 func (s *session) course(src data.Source) course {
@@ -130,6 +173,13 @@ func (s *session) course(src data.Source) course {
 type guard interface{ Covers(data.Spec) error }
 
 func (s *session) checkSources() error {
+	for _, src := range []data.Source{s.Train, s.Valid} {
+		if v, ok := src.(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return err
+			}
+		}
+	}
 	if err := s.checkData("Run.Train", s.Train.Spec(), s.card); err != nil {
 		return err
 	}
@@ -178,6 +228,9 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 			return err
 		}
 		step, err := s.take(ctx, g)
+		if err == nil && step.N == s.resumed.Step+1 {
+			err = s.checkFrozen() // a teacher that is the student would teach to the end
+		}
 		if err != nil {
 			sound = false
 			return err
