@@ -114,6 +114,20 @@ func TestReadStateRefuses(t *testing.T) {
 	}
 }
 
+// Damage is found, or does no harm.
+func TestReadStateRefusesDamage(t *testing.T) {
+	want := sampleState()
+	whole := encoded(t, want)
+	for i := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[i] ^= 1 << (i % 8)
+		if got, err := ReadState(bytes.NewReader(damaged)); err == nil && !cmp.Equal(want, got, sameTensors, cmpopts.EquateNaNs()) {
+			t.Errorf("byte %d: another state", i)
+		}
+	}
+	checkError(t, want.Write(nil), "distill: write checkpoint: safetensors: the io.Writer is nil")
+}
+
 func emptySafetensors(t *testing.T) []byte {
 	var b bytes.Buffer
 	if err := safetensors.Write(&b, nil, nil); err != nil {

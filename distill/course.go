@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -38,11 +40,22 @@ func (c course) ask(ctx context.Context, b data.Batch) (taught, error) {
 	if c.teacher == nil {
 		return taught{Batch: b}, nil
 	}
-	s, err := c.teacher.Teach(ctx, b)
+	s, err := c.teach(ctx, b)
 	if err == nil {
 		err = teacher.Check(c.card, b, s)
 	}
 	return taught{b, s}, err
+}
+
+// teach is the teacher's answer. A panic there is an error: a teacher may be
+// anybody's code, behind which there is a file or a network.
+func (c course) teach(ctx context.Context, b data.Batch) (s data.Signals, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("distill: the teacher panicked: %v", p)
+		}
+	}()
+	return c.teacher.Teach(ctx, b)
 }
 
 // first is the first batch of all.
@@ -63,6 +76,9 @@ var errEmpty = errors.New("the source is empty; want one batch or more")
 func checkBatch(b data.Batch, spec data.Spec, classes int) error {
 	if b.N < 1 || len(b.ID) != b.N {
 		return fmt.Errorf("distill: a batch has N = %d and %d ids; want 1 or more, with an id each", b.N, len(b.ID))
+	}
+	if err := checkInputs(b); err != nil {
+		return err
 	}
 	axes := tensor.Shape{}
 	if spec.Label.Dtype == tensor.Int {
@@ -114,6 +130,27 @@ func checkRows(what string, t *tensor.Dense, n int, f data.Field) error {
 		return fmt.Errorf("distill: the %s of a batch of %d are %v of %v; want %v of %v for each, side by side", what, n, s, t.Dtype(), f.Shape, f.Dtype)
 	}
 	return nil
+}
+
+// checkInputs refuses what is not finite, which would come back as an answer of
+// the teacher. A program refuses what does not fit it.
+func checkInputs(b data.Batch) error {
+	for _, name := range slices.Sorted(maps.Keys(b.In)) {
+		t := b.In[name]
+		if t == nil || t.Dims() == 0 || !plain(t) {
+			continue
+		}
+		for r := range min(b.N, t.Shape()[0]) {
+			if !finite(data.Row[float32](t, r)) || !finite(data.Row[float64](t, r)) {
+				return fmt.Errorf("distill: input %q of sample %d has a NaN or an infinity; want finite numbers", name, b.ID[r].Sample)
+			}
+		}
+	}
+	return nil
+}
+
+func finite[T floating](row []T) bool {
+	return !slices.ContainsFunc(row, func(v T) bool { return v-v != 0 })
 }
 
 func checkWeights(b data.Batch) error {

@@ -45,6 +45,10 @@
 // ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
 // ([ErrTeacherChanged]).
 //
+// What a Module, a Loss, a Set or a Teacher panics with is an error. A panic of
+// the caller's other functions passes through: of observers, monitors,
+// schedules and sources.
+//
 // With one build on one kind of CPU, the same run gives the same bytes, and one
 // that was resumed gives those of one that never stopped. There is no global
 // generator, and no clock but that of Run.Budget.

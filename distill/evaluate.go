@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -32,35 +31,44 @@ type Case struct {
 // their shape and dtype. Parameters of the loss are new ones. It fails on values
 // that do not fit each other or the loss.
 func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) {
+	value, _, grads, err = evaluate(loss, c)
+	return value, grads, err
+}
+
+// evaluate is Evaluate, with the weight of all rows.
+func evaluate(loss Loss, c Case) (value, weight float64, grads data.Signals, err error) {
 	batch, spec, card, dtype, err := c.inputs()
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	given, own := student.NewParams(0), student.NewParams(0)
 	e := &engine{terms: []Term{{Name: "loss", Loss: loss}}, totals: make([]float64, 1)}
 	if err := checkTerms(e.terms, 1); err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
 	e.program, err = student.Compile(given, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		taps := student.Taps{}
 		for _, name := range slices.Sorted(maps.Keys(c.Student)) {
 			v := c.Student[name]
-			taps[name] = b.Param(name, valuesOf(v), v.Shape()...)
+			taps[name] = b.Param(name, student.Zeros, v.Shape()...)
 		}
 		e.feed = newFeed(b, taps, spec, card)
 		e.add(b.Scope("loss").With(own), 0, e.terms[0])
 		return e.combine(b), e.observed()
 	})
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	if e.weigh, err = e.program.Only(e.rows[0].Weight); err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
+	}
+	for p := range given.All() {
+		_ = copyPadded(p.Value, c.Student[p.Name]) // same shape and dtype
 	}
 	out, err := e.pass(0, []taught{{batch, c.Teacher}})
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	grads = data.Signals{}
 	for p, g := range e.program.Grads() {
@@ -68,12 +76,7 @@ func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) 
 			grads[p.Name] = g
 		}
 	}
-	return out.loss, grads, nil
-}
-
-// valuesOf initialises a parameter with given values.
-func valuesOf(t *tensor.Dense) student.Init {
-	return func(_ *rand.Rand, dst []float64, _, _ int) { convert(dst, t) }
+	return out.loss, e.totals[0], grads, nil
 }
 
 // inputs are the batch of a case, and what a run would know of it beforehand.

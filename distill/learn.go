@@ -69,7 +69,7 @@ func (s *session) build(ctx context.Context) (taught, error) {
 			return first, fmt.Errorf("distill: Run.Valid: %w", err)
 		}
 	}
-	return first, s.makeDir()
+	return first, nil
 }
 
 // tune finds out how each parameter is treated, and makes room for what the

@@ -47,7 +47,7 @@ type validation struct {
 func (v *validation) build(ctx context.Context) error {
 	first, err := v.first(ctx)
 	if errors.Is(err, teacher.ErrMissing) {
-		return fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself", err)
+		return fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself, if the cache has neither TopK nor Half", err)
 	}
 	if err != nil {
 		return err

@@ -33,7 +33,8 @@ type Metrics struct {
 
 // A Monitor says how good metrics are, for choosing the best epoch: higher is
 // better, and NaN worse than any number. Of two equal scores the one with the
-// lower NLL is better, then the one with the lower loss.
+// lower NLL is better, then the one with the lower loss. A run ends with an
+// error if the first score is NaN: the monitor looks at what there is not.
 type Monitor func(Metrics) float64
 
 // ByAccuracy prefers the higher accuracy.

@@ -32,27 +32,27 @@ func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err erro
 	if err := checkRuns(runs); err != nil {
 		return err
 	}
-	sessions := make([]*session, len(runs))
-	next := make([]func() (group, error, bool), len(runs))
-	for i, r := range runs {
-		s := newSession(r)
-		if _, err := s.begin(ctx); err != nil {
-			return fmt.Errorf("run %d of Mutual: %w", i, err)
-		}
-		if i > 0 && s.state.Step != sessions[0].state.Step {
-			return fmt.Errorf("distill: run %d of Mutual resumes after step %d and run 0 after step %d; want one step", i, s.state.Step, sessions[0].state.Step)
-		}
-		var stop func()
-		sessions[i] = s
-		next[i], stop = iter.Pull2(s.groups(ctx))
-		defer stop()
-	}
+	var sessions []*session
 	sound := true
 	defer func() {
 		for _, s := range sessions {
 			err = errors.Join(err, s.close(sound))
 		}
 	}()
+	next := make([]func() (group, error, bool), len(runs))
+	for i, r := range runs {
+		s := newSession(r)
+		if _, err := s.begin(ctx); err != nil {
+			return fmt.Errorf("run %d of Mutual: %w", i, err)
+		}
+		sessions = append(sessions, s)
+		if i > 0 && s.state.Step != sessions[0].state.Step {
+			return fmt.Errorf("distill: run %d of Mutual resumes after step %d and run 0 after step %d; want one step", i, s.state.Step, sessions[0].state.Step)
+		}
+		var stop func()
+		next[i], stop = iter.Pull2(s.groups(ctx))
+		defer stop()
+	}
 	for !anyOver(sessions) {
 		groups, err := pull(next)
 		if err != nil {

@@ -40,13 +40,16 @@ func (s *session) preflight(ctx context.Context, first taught) (*Preflight, erro
 	if err := s.checkTeacher(ctx, p); err != nil {
 		return nil, err
 	}
+	if print := s.Train.Spec().Fingerprint; s.Valid != nil && print != [32]byte{} && print == s.Valid.Spec().Fingerprint {
+		p.warn("Run.Valid is the data of Run.Train: it says nothing about other data, and the best epoch is not the best")
+	}
 	if s.state.Step == 0 {
 		if err := s.tryTerms(first, p); err != nil {
 			return nil, err
 		}
 	}
 	for _, w := range p.Warnings {
-		s.log().Warn(w, "run", s.Name)
+		s.log().Warn(w)
 	}
 	return p, nil
 }
@@ -126,10 +129,16 @@ func (s *session) tryTerms(first taught, p *Preflight) error {
 	if err != nil {
 		return err
 	}
+	rows := 0.0
 	for _, term := range s.Terms {
-		if err := p.try(term, c); err != nil {
+		n, err := p.try(term, c)
+		if err != nil {
 			return fmt.Errorf("distill: term %q: %w", term.Name, err)
 		}
+		rows += n
+	}
+	if rows == 0 {
+		p.warn("no row of the first batch counts in any term: nothing is learnt from it (are there labels, and weights above 0?)")
 	}
 	p.compare()
 	return nil
@@ -174,21 +183,22 @@ func head(t *tensor.Dense, n int) *tensor.Dense {
 }
 
 // try takes the gradient of one term at the logits, and looks at its targets.
-func (p *Preflight) try(t Term, c Case) error {
+// It returns the weight of all rows.
+func (p *Preflight) try(t Term, c Case) (rows float64, err error) {
 	weight := t.weight(0)
 	if weight == 0 {
-		return nil
+		return 0, nil
 	}
-	value, grads, err := Evaluate(t.Loss, c)
+	value, rows, grads, err := evaluate(t.Loss, c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if k, ok := t.Loss.(KL); ok {
 		p.soften(c.Teacher[orLogits(k.Teacher)], k.at(0))
 	}
 	g := grads["logits"]
 	if g == nil && len(grads) > 0 {
-		return nil // it looks at other taps
+		return rows, nil // it looks at other taps
 	}
 	norm := 0.0
 	if g != nil {
@@ -200,7 +210,7 @@ func (p *Preflight) try(t Term, c Case) error {
 	case value != 0: // else no row counts, or there is nothing to learn
 		p.warn("term %q has a value of %.3g and no gradient at the student's logits", t.Name, value)
 	}
-	return nil
+	return rows, nil
 }
 
 // compare warns of terms that drown each other.

@@ -262,3 +262,38 @@ func TestFewRowsDoNotCondemnTheTeacher(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is learnt, and it is said.
+func TestPreflightOfRowsThatDoNotCount(t *testing.T) {
+	x := data.Signals{"x": dense[float32](nil, 9, toyIn)}
+	none := tensor.New(tensor.WithBacking(slices.Repeat([]int{data.Unlabelled}, 9)))
+	bare := must(data.NewMemory(x, none, nil))
+	idle := must(must(data.NewMemory(x, tensor.New(tensor.WithBacking(make([]int, 9))), nil)).WithWeights(dense[float32](nil, 9)))
+	hard, soft := Hinton(2, 0.5)[:1], Hinton(2, 0.5)
+	for name, test := range map[string]struct {
+		set   data.Set
+		terms []Term
+		want  bool
+	}{
+		"no labels":              {bare, hard, true},
+		"no labels, a soft term": {bare, soft, false},
+		"no weights":             {idle, soft, true},
+		"all of them":            {toySet[float32](46), hard, false},
+	} {
+		r := toyRun[float32]()
+		r.Train, r.Valid, r.Terms = data.Loader{Set: test.set, Batch: 8}, nil, test.terms
+		_, log, err := look(t, r)
+		if err != nil || strings.Contains(log, "no row of the first batch counts") != test.want {
+			t.Errorf("%s: error %v, log %q; want a warning: %t", name, err, log, test.want)
+		}
+	}
+}
+
+func TestValidationOnTheTrainingData(t *testing.T) {
+	r := toyRun[float32]()
+	r.Name, r.Valid = "blind", data.Loader{Set: toySet[float32](46), Batch: 9, InOrder: true}
+	_, log, err := look(t, r)
+	if err != nil || !strings.Contains(log, "Run.Valid is the data of Run.Train") || !strings.Contains(log, "run=blind") {
+		t.Errorf("error %v, log %q; want a warning", err, log)
+	}
+}

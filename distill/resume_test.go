@@ -21,6 +21,7 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/safetensors"
+	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
 
@@ -309,10 +310,10 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		"MaxSteps 0; this run has 18":                                 func(r *Run) { r.MaxSteps = 18 },
 		"Patience 0; this run has 2":                                  func(r *Run) { r.Patience = 2 },
 		"Monitor nil; this run has":                                   func(r *Run) { r.Monitor = ByNLL },
-		"Groups none; this run has":                                   func(r *Run) { r.Groups = []Group{{Match: "*.bias", NoDecay: true}} },
+		`without Groups[0].Match; this run has "*.bias"`:              func(r *Run) { r.Groups = []Group{{Match: "*.bias", NoDecay: true}} },
 		"Teacher.Fingerprint":                                         func(r *Run) { r.Teacher = otherTeacher },
 		"Student.Module.Dropout 0.25":                                 func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.5, 1) },
-		"Student.Fingerprint":                                         func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.25, 2) },
+		"; want the weights that the run began with: make the student anew, with its seed": func(r *Run) { r.Student = toyStudent(r.Train.Spec(), 0.25, 2) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := keptRun(dir)
@@ -348,7 +349,7 @@ func TestResumeRefusesBadFiles(t *testing.T) {
 	for cut := 0; cut < len(good); cut += 97 {
 		write(good[:cut])
 		_, err := keptRun(dir).Fit(t.Context())
-		checkError(t, err, "checkpoint.safetensors: distill: read checkpoint: ")
+		checkError(t, err, "distill: read checkpoint: "+path+": safetensors: ")
 	}
 	for _, name := range []string{"param/l1.weight", "param/hint.regressor.bias", "slot/m/l2.bias", "slot/v/hint.regressor.weight"} {
 		s := must(ReadState(bytes.NewReader(good)))
@@ -459,4 +460,35 @@ func TestFrozenParametersAreInTheConfig(t *testing.T) {
 	}
 	_, err := r.Fit(t.Context())
 	checkError(t, err, "Student.Frozen")
+}
+
+// The module of a closure shows nothing of itself; what it saves does.
+func TestResumeSeesTheForwardPass(t *testing.T) {
+	dir := t.TempDir()
+	run := func(act student.Act) *Run {
+		r := keptRun(dir)
+		r.Terms = Hinton(2, 0.5)
+		r.Student = must(student.New(student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+			h := b.Layer("l1", student.Linear{Out: 6, Act: act}, in["x"])
+			return student.Taps{"logits": b.Layer("l2", student.Linear{Out: toyClasses}, h)}
+		}), r.Train.Spec(), 1))
+		return r
+	}
+	for range run(student.Tanh).Steps(t.Context()) {
+		break
+	}
+	_, err := run(student.ReLU).Fit(t.Context())
+	checkError(t, err, "distill: the checkpoint was made with Student.Forward")
+	checkError(t, err, "; want the network that the run began with")
+	fit(t, run(student.Tanh))
+}
+
+// What a newcomer writes first: the student is no longer what it was.
+func TestResumeWithTheSameStudent(t *testing.T) {
+	r := keptRun(t.TempDir())
+	for range r.Steps(t.Context()) {
+		break
+	}
+	_, err := r.Fit(t.Context())
+	checkError(t, err, "want the weights that the run began with: make the student anew, with its seed")
 }

@@ -67,7 +67,11 @@ type Run struct {
 	Every int
 	// Resume goes on from the checkpoint in Dir, if there is one. Without it,
 	// the run starts anew. Everything else, the student's weights too, is as it
-	// was when the run began; what is not is refused by name.
+	// was when the run began, and so are Epochs, MaxSteps and Patience; what is
+	// not is refused by name. Some of it does not show, and is up to the caller:
+	// what a function does, be it a Monitor, a LossFunc, or the dropout in a
+	// ModuleFunc, what sources and teachers compute whose Fingerprint is zero or
+	// stays as it was, and teachers that are live.
 	Resume bool
 	// AnyTeacher allows a teacher that is no better than chance on Valid.
 	AnyTeacher bool

@@ -109,6 +109,9 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	if plan.Preflight, err = s.preflight(ctx, first); err != nil {
 		return Plan{}, err
 	}
+	if err := s.makeDir(); err != nil {
+		return Plan{}, err
+	}
 	s.began = time.Now()
 	return plan, s.restore()
 }

@@ -77,10 +77,12 @@ type Result struct {
 	Steps, Epochs int
 	// Why says what ended the run.
 	Why Ending
-	// Valid are the metrics of the best epoch, nil without validation data.
-	// Unless the run was interrupted, the student was left with its weights.
+	// Valid are the metrics of the best epoch. It is nil where nothing was
+	// measured: without validation data, and in a run whose Budget or context
+	// ended within epoch 0. Unless the run was interrupted, the student was
+	// left with the weights of that epoch.
 	Valid *Metrics
-	// BestEpoch is that epoch, from 0, and -1 without validation data.
+	// BestEpoch is that epoch, from 0, and -1 where Valid is nil.
 	BestEpoch int
 }
 

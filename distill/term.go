@@ -122,6 +122,9 @@ func (l Lesson) Tap(name string) *gorgonia.Node {
 }
 
 func missing(what, name string, have student.Taps) error {
+	if len(have) == 0 {
+		return fmt.Errorf("no %s is called %q: Run.Teacher is nil, or Case.Teacher empty", what, name)
+	}
 	return fmt.Errorf("no %s is called %q; there are %q", what, name, slices.Sorted(maps.Keys(have)))
 }
 
@@ -172,7 +175,11 @@ func (t Term) validate(step int) error {
 			return err
 		}
 	}
-	return checkAt(step, "the weight of term "+strconv.Quote(t.Name), t.weight(step))
+	err := checkAt(step, "the weight of term "+strconv.Quote(t.Name), t.weight(step))
+	if err != nil && t.weight(step) < 0 {
+		err = fmt.Errorf("%w (of Hinton, w is 0 to 1)", err)
+	}
+	return err
 }
 
 // orLogits is the usual name where none is given.

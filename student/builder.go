@@ -3,6 +3,9 @@ package student
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -27,7 +30,12 @@ type Module interface {
 type ModuleFunc func(b *Builder, in Taps) Taps
 
 // Forward calls f.
-func (f ModuleFunc) Forward(b *Builder, in Taps) Taps { return f(b, in) }
+func (f ModuleFunc) Forward(b *Builder, in Taps) Taps {
+	if f == nil {
+		b.fail(errors.New("the ModuleFunc is nil; want a function"))
+	}
+	return f(b, in)
+}
 
 // A Builder adds to a graph. Its methods do not return errors: the first
 // mistake ends the build, and whoever started it gets the error, with the path
@@ -89,11 +97,17 @@ func run(f func()) (err error) {
 // Scope is a builder for a part of the network: its parameters and nodes get
 // the name before theirs, as in "block1.conv.weight".
 func (b *Builder) Scope(name string) *Builder {
+	if name == "" {
+		b.fail(errors.New("the name of a layer or scope is empty; want one"))
+	}
 	return &Builder{path: join(b.path, name), params: b.params, build: b.build}
 }
 
 // With is a builder whose parameters are kept in params.
 func (b *Builder) With(params *Params) *Builder {
+	if params == nil {
+		b.fail(errors.New("With has nil Params; want some, such as NewParams(1)"))
+	}
 	return &Builder{path: b.path, params: params, build: b.build}
 }
 
@@ -107,15 +121,24 @@ func join(path, name string) string {
 // Op is the door to all of Gorgonia: it takes what Gorgonia's functions
 // return. What Gorgonia has wrong is refused.
 func (b *Builder) Op(n *gorgonia.Node, err error) *gorgonia.Node {
-	if err == nil {
-		err = graph.Refused(n, b.checked)
+	if err != nil {
+		b.fail(located(err))
 	}
-	b.Check(err)
+	b.Check(graph.Refused(n, b.checked))
 	if n.Op() != nil {
 		b.unique++
 		gorgonia.WithName(fmt.Sprintf("%s#%d", join(b.path, n.Op().String()), b.unique))(n)
 	}
 	return n
+}
+
+// located is an error of Op with the line that called it, unless it comes from
+// here and names what was wrong: Gorgonia's do not say which node it was.
+func located(err error) error {
+	if _, file, line, ok := runtime.Caller(2); ok && !strings.HasPrefix(err.Error(), "graph: ") {
+		return fmt.Errorf("Builder.Op at %s:%d: %w", filepath.Base(file), line, err)
+	}
+	return err
 }
 
 // Check ends the build with an error, if there is one.
@@ -138,12 +161,16 @@ func (b *Builder) Layer(name string, l Layer, x *gorgonia.Node) *gorgonia.Node {
 // the first build it is made and initialised; every later graph gets the same
 // one. Within one graph, a name can be taken once: share the node instead.
 func (b *Builder) Param(name string, init Init, shape ...int) *gorgonia.Node {
-	p, err := b.params.meet(join(b.path, name), b.dtype, shape, init)
-	if err == nil && b.nodes[p] != nil {
-		err = fmt.Errorf("duplicate parameter name %s", p.Name)
+	full := join(b.path, name)
+	if name == "" {
+		b.fail(errors.New("the name of a parameter is empty; want one"))
 	}
+	if p := b.params.Lookup(full); p != nil && b.nodes[p] != nil {
+		b.fail(fmt.Errorf("the parameter name %q is taken; want a name of its own for each layer and parameter", full))
+	}
+	p, err := b.params.meet(full, b.dtype, shape, init)
 	b.Check(err)
-	n := b.Input("param/"+join(b.path, name), b.dtype, shape...)
+	n := b.Input("param/"+full, b.dtype, shape...)
 	b.Check(gorgonia.Let(n, p.Value))
 	b.met = append(b.met, p)
 	b.nodes[p] = n
@@ -175,6 +202,9 @@ func (b *Builder) Constant(v *tensor.Dense) *gorgonia.Node {
 // Scalar is a number that depends on the step, from 0: a temperature, a
 // weight, a rate. It is bound before each run.
 func (b *Builder) Scalar(at func(step int) float64) *gorgonia.Node {
+	if at == nil {
+		b.fail(errors.New("the function of a Scalar is nil; want one"))
+	}
 	b.unique++
 	s, err := graph.NewScalar(b.g, fmt.Sprintf("%s#%d", join(b.path, "scalar"), b.unique), b.dtype)
 	b.Check(err)
@@ -282,6 +312,8 @@ func (b *Builder) checkTaps(taps Taps) {
 	}
 	for _, name := range sorted(taps) {
 		switch n := taps[name]; {
+		case name == "":
+			b.fail(errors.New("the name of a tap is empty; want one"))
 		case n == nil:
 			b.fail(fmt.Errorf("tap %q is nil", name))
 		case n.Dtype() != tensor.Float32 && n.Dtype() != tensor.Float64 && n.Dtype() != tensor.Int:

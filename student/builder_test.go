@@ -2,6 +2,7 @@ package student_test
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,22 @@ func TestMistakesEndTheBuild(t *testing.T) {
 	}{
 		"error of Gorgonia": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Scope("block").Scope("sum").Op(gorgonia.Add(x, b.Param("w", student.Zeros, 4, 6)))
-		}, "student: block.sum: "},
+		}, "student: block.sum: Builder.Op at builder_test.go:"},
+		"own error": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.Scope("flat").Reshape(x, 7, 3)
+		}, "student: flat: graph: "},
+		"no layer name":     {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Layer("", linear, x) }, "student: the name of a layer or scope is empty"},
+		"no parameter name": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Param("", student.Zeros, 3, 4) }, "student: the name of a parameter is empty"},
+		"nil params": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.With(nil).Layer("l", linear, x)
+		}, "student: With has nil Params"},
+		"nil scalar": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Scalar(nil) }, "student: the function of a Scalar is nil"},
+		"parameter without end": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.Layer("l", student.Linear{Out: 1 << 50}, x)
+		}, "student: l: parameter l.weight has shape [1125899906842624 5]; want 1 or more in each place, and 1073741824 elements at most"},
+		"NaN": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.Layer("l", student.Linear{Out: 4, Init: student.Uniform(math.NaN())}, x)
+		}, "student: l: parameter l.weight: its Init makes element 0 NaN; want finite numbers of float64"},
 		"panic": {func(*student.Builder, *gorgonia.Node) *gorgonia.Node { panic("out of ideas") }, "student: the build panicked: out of ideas"},
 		"stock reshape": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Scope("flat").Op(gorgonia.Reshape(x, tensor.Shape{5, 3}))
@@ -70,11 +86,11 @@ func TestMistakesEndTheBuild(t *testing.T) {
 		}, "student: five is no good"},
 		"parameter twice": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Layer("l", linear, b.Layer("l", linear, x))
-		}, "student: l: parameter l.weight is [4 4] here and was (4, 5) before"},
+		}, `student: l: the parameter name "l.weight" is taken; want a name of its own for each layer`},
 		"parameter of one shape twice": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			b.Param("w", student.Zeros, 3)
 			return b.Param("w", student.Zeros, 3)
-		}, "student: duplicate parameter name w"},
+		}, `student: the parameter name "w" is taken`},
 		"parameter of shape 0": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			return b.Param("w", student.Zeros, 3, 0)
 		}, "parameter w has shape [3 0]; want 1 or more in each place"},
@@ -212,6 +228,7 @@ func TestProgramInputs(t *testing.T) {
 		t.Errorf("%d parameters are unused; want the two of the model", len(unused))
 	}
 	wantError(t, p.Let(extra, gradcheck.Normal(1, 6, 4)), "the value is (6, 4) of float64; want (4, 6) of float64")
+	wantError(t, p.Let(nil, nil), "the node or its value is nil")
 	wantError(t, p.Let(twice, tensor.New(tensor.FromScalar(2.0))), "non input")
 }
 

@@ -106,7 +106,10 @@ func (s Sequence) Forward(b *Builder, in Taps) Taps {
 		b.fail(fmt.Errorf("a Sequence wants one layer or more"))
 	}
 	taps := Taps{}
-	for _, l := range s {
+	for i, l := range s {
+		if taps[l.Name] != nil || l.Name == "logits" && i < len(s)-1 {
+			b.fail(fmt.Errorf("the layer name %q is taken; want names that differ in a Sequence, for each is a tap", l.Name))
+		}
 		x = b.Layer(l.Name, l.Layer, x)
 		taps[l.Name] = x
 	}

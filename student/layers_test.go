@@ -140,7 +140,10 @@ func TestLayersRefuse(t *testing.T) {
 		"activation":      {student.MLP{Out: 3, Hidden: []int{4}, Act: 17}, of(5), `student: l1: graph: linear: kernel: activation is "Act(17)"`},
 		"empty":           {student.Sequence{}, of(5), "student: a Sequence wants one layer or more"},
 		"nil layer":       {student.Sequence{{"a", nil}}, of(5), "student: a: the layer or its input is nil; want both"},
-		"one name twice":  {student.Sequence{{"a", student.Linear{Out: 5}}, {"a", student.Linear{Out: 5}}}, of(5), "student: a: duplicate parameter name a.weight"},
+		"one name twice":  {student.Sequence{{"a", student.Linear{Out: 5}}, {"a", student.Linear{Out: 5}}}, of(5), `student: the layer name "a" is taken`},
+		"one tap twice":   {student.Sequence{{"a", student.Flatten{}}, {"a", student.Flatten{}}}, of(5), `student: the layer name "a" is taken`},
+		"logits inside":   {student.Sequence{{"logits", student.Flatten{}}, {"a", student.Flatten{}}}, of(5), `student: the layer name "logits" is taken`},
+		"no name":         {student.Sequence{{"", student.Flatten{}}}, of(5), "student: the name of a layer or scope is empty"},
 		"another input":   {student.MLP{Out: 3}, data.Spec{In: map[string]data.Field{"tokens": {Shape: tensor.Shape{5}, Dtype: tensor.Float32}}}, `student: a Sequence wants the input "x"`},
 		"ids for numbers": {student.MLP{Out: 3}, data.Spec{In: map[string]data.Field{"x": {Shape: tensor.Shape{5}, Dtype: tensor.Int}}}, "linear: input 0 is of int; want float32"},
 	}

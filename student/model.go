@@ -36,12 +36,13 @@ import (
 )
 
 // A Model is a module with its parameters. Reading it, as Predict and Save do,
-// is safe from many goroutines as long as nobody writes to its parameters.
+// is safe from many goroutines as long as nobody writes to its parameters. Only
+// New makes a model; the zero Model has nothing, and computes nothing.
 type Model struct {
 	module Module
 	spec   data.Spec
 	dtype  tensor.Dtype
-	params *Params
+	params Params
 	taps   map[string]data.Field
 	order  []string
 	met    int // parameters that New met, 0 before
@@ -70,7 +71,7 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 	}
 	model := &Model{
 		module: m, spec: in, dtype: dtype,
-		params: NewParams(seed), taps: map[string]data.Field{}, eval: map[int]*evaluator{},
+		params: Params{seed: seed}, taps: map[string]data.Field{}, eval: map[int]*evaluator{},
 	}
 	const rows = 3 // a size that no other axis is likely to be mistaken for
 	p, err := model.evaluator(rows)
@@ -85,7 +86,6 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 	return model, nil
 }
 
-// dtypeOf is what a model of such inputs computes in, and refuses bad ones.
 // checkParams refuses a Forward that has other parameters in another mode: a
 // checkpoint, or a saved student, would lack them.
 func (m *Model) checkParams(b *Builder) {
@@ -96,10 +96,13 @@ func (m *Model) checkParams(b *Builder) {
 	}
 }
 
+// dtypeOf is what a model of such inputs computes in, and refuses bad ones.
 func dtypeOf(in data.Spec) (tensor.Dtype, error) {
 	d := tensor.Dtype{}
 	for _, name := range sorted(in.In) {
 		switch f := in.In[name]; {
+		case name == "":
+			return d, errors.New("student: the name of an input is empty; want one, such as data.Input")
 		case slices.ContainsFunc(f.Shape, func(n int) bool { return n < 1 }):
 			return d, fmt.Errorf("student: input %q has shape %v; want 1 or more in each place", name, f.Shape)
 		case f.Dtype == tensor.Int:

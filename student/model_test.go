@@ -28,10 +28,14 @@ func TestNewRefuses(t *testing.T) {
 		spec data.Spec
 		want string
 	}{
-		"nil module":  {nil, of(5), "student: the module is nil"},
-		"no inputs":   {mlp, data.Spec{}, "student: the spec has no inputs"},
-		"other dtype": {mlp, data.Spec{In: map[string]data.Field{"x": field(tensor.Uint8)}}, `student: input "x" is of uint8; want float32, float64 or int`},
-		"no dtype":    {mlp, data.Spec{In: map[string]data.Field{"x": {Shape: tensor.Shape{5}}}}, `input "x" is of`},
+		"nil module":            {nil, of(5), "student: the module is nil"},
+		"nil function":          {student.ModuleFunc(nil), of(5), "student: the ModuleFunc is nil; want a function"},
+		"no name":               {mlp, data.Spec{In: map[string]data.Field{"": field(tensor.Float32)}}, "student: the name of an input is empty"},
+		"too large for float32": {student.MLP{Out: 3, Init: student.Uniform(1e300)}, singles, "its Init makes element 0 +Inf; want finite numbers of float32"},
+		"no tap name":           {student.ModuleFunc(func(_ *student.Builder, in student.Taps) student.Taps { return student.Taps{"": in["x"]} }), of(5), "student: the name of a tap is empty"},
+		"no inputs":             {mlp, data.Spec{}, "student: the spec has no inputs"},
+		"other dtype":           {mlp, data.Spec{In: map[string]data.Field{"x": field(tensor.Uint8)}}, `student: input "x" is of uint8; want float32, float64 or int`},
+		"no dtype":              {mlp, data.Spec{In: map[string]data.Field{"x": {Shape: tensor.Shape{5}}}}, `input "x" is of`},
 		"two dtypes": {mlp, data.Spec{In: map[string]data.Field{"a": field(tensor.Float32), "x": field(tensor.Float64)}},
 			"student: inputs are of float32 and float64; want one of them"},
 		"empty sample":    {mlp, of(5, 0), "student: input \"x\" has shape (5, 0); want 1 or more in each place"},
@@ -249,4 +253,25 @@ func TestParametersOfOneModeAreRefused(t *testing.T) {
 	if m.Size() != 5*4+4 {
 		t.Errorf("the model has %d parameters; want 24", m.Size())
 	}
+}
+
+// A Model that New did not make has nothing, and says so.
+func TestZeroModel(t *testing.T) {
+	m := new(student.Model)
+	for range m.Params() {
+		t.Error("a zero Model has a parameter")
+	}
+	if m.Size() != 0 || len(m.Taps()) != 0 || m.Describe() == "" {
+		t.Errorf("a zero Model has the size %d and the taps %v", m.Size(), m.Taps())
+	}
+	_, err := m.Predict(sample(1, 3, 4, 5))
+	wantError(t, err, `student: no tap "logits"`)
+	_, err = m.Compile(student.Mode{Rows: 3}, nil)
+	wantError(t, err, "student: Compile has a Model that New did not make")
+}
+
+func TestNilReaderAndWriter(t *testing.T) {
+	m := must(student.New(mlp, singles, 1))
+	wantError(t, m.Save(nil), "student: save: safetensors: the io.Writer is nil")
+	wantError(t, m.Load(nil), "student: load: safetensors: the io.Reader is nil")
 }

@@ -31,7 +31,12 @@ func (p *Param) Touch() { p.version++ }
 // stale at the next.
 func (p *Param) Version() uint64 { return p.version }
 
-// Params are parameters by name, in the order in which a builder met them.
+// maxParam bounds the elements of a parameter: what a slip of the pen asks for
+// would end the process.
+const maxParam = 1 << 30
+
+// Params are parameters by name, in the order in which a builder met them. The
+// zero value is empty, with seed 0.
 type Params struct {
 	seed   uint64
 	list   []*Param
@@ -61,16 +66,23 @@ func (ps *Params) meet(name string, d tensor.Dtype, shape []int, init Init) (*Pa
 	if len(shape) == 0 {
 		return nil, fmt.Errorf("parameter %s has no axes; want one or more, as in (1)", name)
 	}
+	size := 1
 	for _, n := range shape {
-		if n < 1 {
-			return nil, fmt.Errorf("parameter %s has shape %v; want 1 or more in each place", name, shape)
+		if n < 1 || n > maxParam/size {
+			return nil, fmt.Errorf("parameter %s has shape %v; want 1 or more in each place, and %d elements at most", name, shape, maxParam)
 		}
+		size *= n
 	}
 	if init == nil {
 		return nil, fmt.Errorf("parameter %s has no Init; want one, such as Zeros", name)
 	}
 	p := &Param{Name: name, Value: tensor.New(tensor.Of(d), tensor.WithShape(shape...))}
-	fill(p.Value, init, rand.New(rand.NewPCG(ps.seed, graph.HashString(name))))
+	if err := fill(p.Value, init, rand.New(rand.NewPCG(ps.seed, graph.HashString(name)))); err != nil {
+		return nil, fmt.Errorf("parameter %s: %w", name, err)
+	}
+	if ps.byName == nil {
+		ps.byName = map[string]*Param{}
+	}
 	ps.list = append(ps.list, p)
 	ps.byName[name] = p
 	return p, nil
@@ -84,7 +96,8 @@ func (ps *Params) forget(n int) {
 	ps.list = ps.list[:n]
 }
 
-func fill(t *tensor.Dense, init Init, rng *rand.Rand) {
+// fill fails on values that the dtype of t does not hold.
+func fill(t *tensor.Dense, init Init, rng *rand.Rand) error {
 	draw := make([]float64, t.Shape().TotalSize())
 	in, out := fans(t.Shape())
 	init(rng, draw, in, out)
@@ -94,6 +107,11 @@ func fill(t *tensor.Dense, init Init, rng *rand.Rand) {
 	case []float32:
 		for i, v := range draw {
 			dst[i] = float32(v)
+			draw[i] = float64(dst[i])
 		}
 	}
+	if i := slices.IndexFunc(draw, func(v float64) bool { return v-v != 0 }); i >= 0 {
+		return fmt.Errorf("its Init makes element %d %v; want finite numbers of %v", i, draw[i], t.Dtype())
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package student
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -43,7 +44,10 @@ type Mode struct {
 // parameters kept in params: it returns the scalar to be minimised, or nil
 // where there is nothing to train, and other nodes that each run is to compute.
 func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps) (cost *gorgonia.Node, also []*gorgonia.Node)) (*Program, error) {
-	if mode.Rows < 1 {
+	switch {
+	case params == nil || f == nil:
+		return nil, errors.New("student: Compile has nil Params or a nil function; want both")
+	case mode.Rows < 1:
 		return nil, fmt.Errorf("student: Mode.Rows is %d; want 1 or more", mode.Rows)
 	}
 	if mode.Dtype.Type == nil {
@@ -70,8 +74,11 @@ func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps
 // Compile builds a graph of the model, as [Compile] does; f is given its taps
 // and adds what else belongs to the graph.
 func (m *Model) Compile(mode Mode, f func(b *Builder, taps Taps) (cost *gorgonia.Node, also []*gorgonia.Node)) (*Program, error) {
+	if m.module == nil || f == nil {
+		return nil, errors.New("student: Compile has a Model that New did not make, or a nil function; want both")
+	}
 	mode.Dtype = m.dtype
-	return Compile(m.params, m.spec, mode, func(b *Builder, in Taps) (*gorgonia.Node, []*gorgonia.Node) {
+	return Compile(&m.params, m.spec, mode, func(b *Builder, in Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		taps := m.module.Forward(b, in)
 		b.checkTaps(taps)
 		m.checkParams(b)
@@ -178,6 +185,9 @@ func fillOnes(t *tensor.Dense, n int) {
 
 // Let binds an input of the graph to v, which has its shape and dtype.
 func (p *Program) Let(n *gorgonia.Node, v *tensor.Dense) error {
+	if n == nil || v == nil {
+		return errors.New("the node or its value is nil; want both")
+	}
 	if !v.Shape().Eq(n.Shape()) || v.Dtype() != n.Dtype() {
 		return fmt.Errorf("the value is %v of %v; want %v of %v", v.Shape(), v.Dtype(), n.Shape(), n.Dtype())
 	}

@@ -205,7 +205,7 @@ func TestLoadRefuses(t *testing.T) {
 		}, "of F64 in the file"},
 	} {
 		var b bytes.Buffer
-		if err := safetensors.Write(&b, test.change(slices.Clone(good.Tensors)), good.Meta); err != nil {
+		if err := safetensors.WriteSummed(&b, test.change(slices.Clone(good.Tensors)), good.Meta); err != nil {
 			t.Fatal(err)
 		}
 		refuses(t, test.name, b.Bytes(), test.want)
@@ -213,6 +213,14 @@ func TestLoadRefuses(t *testing.T) {
 	file := saved(t, model(net, set.Spec(), 1))
 	for n := range file {
 		refuses(t, fmt.Sprintf("cut after %d bytes", n), file[:n], "EOF")
+	}
+	for i := range file {
+		flipped := slices.Clone(file)
+		flipped[i] ^= 1 << (i % 8)
+		same, m := model(net, set.Spec(), 1), model(net, set.Spec(), 2)
+		if m.Load(bytes.NewReader(flipped)) == nil && m.Fingerprint() != same.Fingerprint() {
+			t.Errorf("a file with another byte %d was loaded", i)
+		}
 	}
 	refuses(t, "more", append(slices.Clone(file), 0), "goes on after the last tensor")
 	refuses(t, "hostile", []byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"), "the format allows")

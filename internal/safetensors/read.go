@@ -13,8 +13,11 @@ import (
 )
 
 // Read reads a file to its end and refuses one that breaks a rule of the
-// format.
+// format, or has a checksum of [WriteSummed] that is not its own.
 func Read(r io.Reader) (*File, error) {
+	if r == nil {
+		return nil, errors.New("safetensors: the io.Reader is nil")
+	}
 	head, err := readHeader(r)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: header: %w", err)
@@ -35,6 +38,9 @@ func Read(r io.Reader) (*File, error) {
 	for _, p := range parts {
 		p.Data = data[p.from:p.to:p.to]
 		f.Tensors = append(f.Tensors, p.Tensor)
+	}
+	if err := f.checkSum(); err != nil {
+		return nil, err
 	}
 	return f, nil
 }

@@ -237,3 +237,41 @@ func Example() {
 	fmt.Println(f.Meta["format"], t.Shape, values, err)
 	// Output: pt [2 3] [1 2 3 4 5 6] <nil>
 }
+
+// The checksum is of the tensors and of our metadata: others may be added.
+func TestSum(t *testing.T) {
+	a, b := Of("a", []int{3}, []float32{1, 2, 3}), Of("b", nil, []float64{4})
+	meta := map[string]string{"format": "pt", "godistill.x": "y"}
+	var out bytes.Buffer
+	if err := WriteSummed(&out, []Tensor{b, a}, meta); err != nil {
+		t.Fatal(err)
+	}
+	if len(meta) != 2 {
+		t.Errorf("the caller's metadata was changed: %q", meta)
+	}
+	f, err := Read(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Meta["format"], f.Meta["author"] = "tf", "me"
+	if _, err := Read(bytes.NewReader(written(t, f.Tensors, f.Meta))); err != nil {
+		t.Errorf("other metadata: %v", err)
+	}
+	for name, change := range map[string]func() ([]Tensor, string){
+		"a value":      func() ([]Tensor, string) { return []Tensor{Of("a", []int{3}, []float32{1, 2, 4}), b}, "y" },
+		"a name":       func() ([]Tensor, string) { return []Tensor{Of("c", []int{3}, []float32{1, 2, 3}), b}, "y" },
+		"a shape":      func() ([]Tensor, string) { return []Tensor{Of("a", []int{3, 1}, []float32{1, 2, 3}), b}, "y" },
+		"a tensor":     func() ([]Tensor, string) { return []Tensor{a}, "y" },
+		"our metadata": func() ([]Tensor, string) { return []Tensor{a, b}, "z" },
+	} {
+		tensors, x := change()
+		f.Meta["godistill.x"] = x
+		_, err := Read(bytes.NewReader(written(t, tensors, f.Meta)))
+		if err == nil || !strings.Contains(err.Error(), "damaged or changed") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if err := WriteSummed(nil, nil, nil); err == nil {
+		t.Error("a nil writer was written to")
+	}
+}

@@ -3,6 +3,7 @@ package safetensors
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,6 +23,9 @@ type entry struct {
 // It fails before the first byte when a name occurs twice, when a text is not
 // UTF-8, and when data, shape and dtype of a tensor disagree.
 func Write(w io.Writer, tensors []Tensor, meta map[string]string) error {
+	if w == nil {
+		return errors.New("safetensors: the io.Writer is nil")
+	}
 	tensors = slices.SortedStableFunc(slices.Values(tensors), order)
 	if err := checkAll(tensors, meta); err != nil {
 		return err

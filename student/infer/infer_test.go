@@ -82,7 +82,7 @@ func file(t testing.TB, h plan.Header, tensors []safetensors.Tensor) []byte {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := safetensors.Write(&b, tensors, meta); err != nil {
+	if err := safetensors.WriteSummed(&b, tensors, meta); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -317,6 +317,38 @@ func TestLoadRefuses(t *testing.T) {
 			t.Fatalf("a file cut after %d of %d bytes was loaded", n, len(whole))
 		}
 	}
+	_, err := Load(nil)
+	if err == nil || err.Error() != "infer: safetensors: the io.Reader is nil" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Damage is found, or does no harm: the name of the checksum may be hit.
+func TestLoadRefusesDamage(t *testing.T) {
+	whole, x := file(t, header, tensors[float32]()), map[string][]float32{"x": convert[float32](random(3*nIn, 4))}
+	run := func(p *Predictor) map[string][]float32 {
+		out, err := p.Run(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	want, passed := run(loaded(t, whole)), 0
+	for i := range whole {
+		damaged := slices.Clone(whole)
+		damaged[i] ^= 1 << (i % 8)
+		p, err := Load(bytes.NewReader(damaged))
+		if err != nil {
+			continue
+		}
+		passed++
+		if !cmp.Equal(run(p), want) || !cmp.Equal(p.Classes(), header.Classes) {
+			t.Errorf("byte %d: another student", i)
+		}
+	}
+	if passed > 40 {
+		t.Errorf("%d of %d damaged files were loaded; want 40 at most", passed, len(whole))
+	}
 }
 
 func TestOpen(t *testing.T) {
@@ -324,7 +356,14 @@ func TestOpen(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "infer: ") {
 		t.Errorf("error %v", err)
 	}
-	if err := os.WriteFile(path, file(t, header, tensors[float32]()), 0o600); err != nil {
+	whole := file(t, header, tensors[float32]())
+	if err := os.WriteFile(path, whole[:9], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil || !strings.HasPrefix(err.Error(), "infer: "+path+": safetensors: ") {
+		t.Errorf("error %v; want one that names the file", err)
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p, err := Open(path)

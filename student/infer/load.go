@@ -20,19 +20,31 @@ func Open(path string) (*Predictor, error) {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
 	defer f.Close()
-	return Load(f)
+	p, err := read(f)
+	if err != nil {
+		return nil, fmt.Errorf("infer: %s: %w", path, err)
+	}
+	return p, nil
 }
 
 // Load reads a saved student to its end. It fails on a file that is damaged or
 // has no forward pass, and on parameters that are not finite.
 func Load(r io.Reader) (*Predictor, error) {
-	f, err := safetensors.Read(r)
+	p, err := read(r)
 	if err != nil {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
+	return p, nil
+}
+
+func read(r io.Reader) (*Predictor, error) {
+	f, err := safetensors.Read(r)
+	if err != nil {
+		return nil, err
+	}
 	h, err := plan.Decode(f.Meta)
 	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
+		return nil, err
 	}
 	if h.Plan == nil {
 		return nil, noPlan(h.Unlowered)
@@ -49,9 +61,9 @@ func Load(r io.Reader) (*Predictor, error) {
 
 func noPlan(reason string) error {
 	if reason == "" {
-		return errors.New("infer: the file has no forward pass; it was not saved as a student")
+		return errors.New("the file has no forward pass; it was not saved as a student")
 	}
-	return fmt.Errorf("infer: the student has no forward pass that runs here: %s", reason)
+	return fmt.Errorf("the student has no forward pass that runs here: %s", reason)
 }
 
 // parameters returns the tensors that a plan names, and their dtype. What else
@@ -71,7 +83,7 @@ func parameters(f *safetensors.File, p *plan.Plan) (used []safetensors.Tensor, d
 			dtype = t.Dtype
 		}
 		if t.Dtype != dtype || dtype != "F32" && dtype != "F64" {
-			return nil, "", fmt.Errorf("infer: parameter %q is %s; want all F32 or all F64", t.Name, t.Dtype)
+			return nil, "", fmt.Errorf("parameter %q is %s; want all F32 or all F64", t.Name, t.Dtype)
 		}
 		used = append(used, t)
 	}
@@ -84,16 +96,16 @@ func load[F kernel.Float](h plan.Header, used []safetensors.Tensor) (*Predictor,
 	for _, t := range used {
 		values, err := safetensors.Values[F](t)
 		if err != nil {
-			return nil, fmt.Errorf("infer: %w", err)
+			return nil, err
 		}
 		if slices.ContainsFunc(values, func(v F) bool { return v-v != 0 }) {
-			return nil, fmt.Errorf("infer: parameter %q is not finite", t.Name)
+			return nil, fmt.Errorf("parameter %q is not finite", t.Name)
 		}
 		params[t.Name] = plan.Param[F]{Shape: t.Shape, Data: values}
 	}
 	program, err := plan.Compile(h.Plan, params)
 	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
+		return nil, err
 	}
 	p := describe(h)
 	if err := p.checkClasses(); err != nil {
@@ -138,7 +150,7 @@ func (p *Predictor) norms(byName map[string]plan.Norm) ([]plan.Norm, error) {
 		}
 		all[i] = byName[name]
 		if n := len(all[i].Mean); n > 1 && n != p.inputs[i].size {
-			return nil, fmt.Errorf("infer: the norm of input %q has %d elements; want none, 1 or %d", name, n, p.inputs[i].size)
+			return nil, fmt.Errorf("the norm of input %q has %d elements; want none, 1 or %d", name, n, p.inputs[i].size)
 		}
 	}
 	return all, nil
@@ -148,7 +160,7 @@ func (p *Predictor) norms(byName map[string]plan.Norm) ([]plan.Norm, error) {
 func (p *Predictor) checkClasses() error {
 	for _, v := range p.outputs {
 		if v.Name == logits && len(v.Shape) > 0 && len(p.classes) > 0 && len(p.classes) != v.width() {
-			return fmt.Errorf("infer: the file names %d classes; its logits have %d", len(p.classes), v.width())
+			return fmt.Errorf("the file names %d classes; its logits have %d", len(p.classes), v.width())
 		}
 	}
 	return nil
