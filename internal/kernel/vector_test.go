@@ -136,7 +136,7 @@ func TestExponentials(t *testing.T) {
 			top, sum := exponentials(dst, z, 0.7)
 			total := 0.0
 			for i, v := range z {
-				want := math.Exp(float64(v)*0.7 - top)
+				want := math.Exp(float64(float64(v)*0.7) - top)
 				if total += want; math.Abs(dst[i]-want) > 1e-14*want+1e-300 {
 					t.Errorf("%d of %d is %v, want %v", i, n, dst[i], want)
 				}
