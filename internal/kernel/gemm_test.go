@@ -204,14 +204,6 @@ func TestLinear(t *testing.T) {
 	}
 }
 
-func TestSumColumns(t *testing.T) {
-	dst, intact := guarded([]float32{9, 9, 9})
-	SumColumns(dst, []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 4, 3)
-	if want := []float32{22, 26, 30}; !slices.Equal(dst, want) || !intact() {
-		t.Errorf("got %v, want %v", dst, want)
-	}
-}
-
 func ExampleLinear() {
 	x := []float32{1, 2, 3, 3, 2, 1} // two rows of three
 	w := []float32{1, 0, 0, 0, 1, -1}

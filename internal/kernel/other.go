@@ -22,6 +22,8 @@ func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }
 
 func sumColumnsFast[F Float](dst, x []F, rows, cols int) int { return 0 }
 
+func sumSquaresFast[F Float](x []F) (done int, sum float64) { return 0, 0 }
+
 func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
 	return 0, false
 }

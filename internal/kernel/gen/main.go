@@ -22,6 +22,7 @@ func main() {
 	activations()
 	exponentials()
 	sums()
+	squares()
 	runtime()
 	Generate()
 }

@@ -117,3 +117,27 @@ func sums() {
 		end()
 	}
 }
+
+// squares adds up products in float64, where they are exact.
+func squares() {
+	begin("squares", "func(n int, x *float32) float64", "squares is the sum of the squares of n elements.")
+	n, x := load("n"), load("x")
+	sums := []VecVirtual{zero(), zero()}
+	Label("eight")
+	for i, s := range sums {
+		y := YMM()
+		VCVTPS2PD(at(x, 4*i), y)
+		VFMADD231PD(y, y, s)
+	}
+	ADDQ(U32(4*vector), x)
+	SUBQ(U32(vector), n)
+	JNZ(LabelRef("eight"))
+	VADDPD(sums[1], sums[0], sums[0])
+	half := XMM()
+	VEXTRACTF128(Imm(1), sums[0], half)
+	low := sums[0].AsX()
+	VADDPD(half, low, low)
+	VHADDPD(low, low, low)
+	Store(low, ReturnIndex(0))
+	end()
+}
