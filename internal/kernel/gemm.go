@@ -16,7 +16,7 @@ const (
 
 // worth is the number of products below which a second thread costs more than
 // it brings. Tests change it.
-var worth = 1 << 19
+var worth = 1 << 20
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) if acc, where op(A) is
 // (m, k), op(B) is (k, n) and C is (m, n). With ta, A is stored as (k, m); with

@@ -55,8 +55,8 @@ func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64
 
 // largest is the largest element of z, NaN if one is NaN.
 func largest[F Float](z []F) float64 {
-	top := F(math.Inf(-1))
-	for _, v := range z {
+	done, top := largestFast(z)
+	for _, v := range z[done:] {
 		top = max(top, v)
 	}
 	return float64(top)

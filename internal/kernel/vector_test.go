@@ -148,6 +148,24 @@ func TestExponentials(t *testing.T) {
 	})
 }
 
+func TestLargest(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		for n := 1; n < 40; n++ {
+			for at := range n {
+				z := random[float32](n, 1)
+				for _, v := range []float32{100, float32(math.Inf(1)), float32(math.NaN())} {
+					if z[at] = v; !same([]float32{float32(largest(z))}, []float32{v}) {
+						t.Errorf("with %v at %d of %d: %v", v, at, n, largest(z))
+					}
+				}
+			}
+		}
+		if v := largest([]float32{}); !math.IsInf(v, -1) {
+			t.Errorf("of nothing: %v", v)
+		}
+	})
+}
+
 func FuzzActivate(f *testing.F) {
 	f.Add(float32(0.625), uint8(2))
 	f.Add(float32(-88.72), uint8(3))

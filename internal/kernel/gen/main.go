@@ -23,6 +23,7 @@ func main() {
 	exponentials()
 	sums()
 	squares()
+	largest()
 	runtime()
 	Generate()
 }

@@ -88,10 +88,11 @@ func rectify(v, none VecVirtual) {
 	VADDPS(none, v, v)
 }
 
-// Ways to compare, of VCMPPS, that are false for a NaN.
+// Ways to compare, of VCMPPS. A NaN is neither less nor greater.
 const (
-	less    = 0x11
-	greater = 0x1e
+	less      = 0x11
+	greater   = 0x1e
+	unordered = 0x03
 )
 
 // sums adds up the rows of a matrix.
@@ -116,6 +117,25 @@ func sums() {
 		}
 		end()
 	}
+}
+
+// largest is done in 8 places at once.
+func largest() {
+	begin("greatest", "func(n int, x *float32, top *[8]float32)",
+		"greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.")
+	n, x, top := load("n"), load("x"), load("top")
+	sofar, nan := read(Mem{Base: top}), zero()
+	Label("eight")
+	v, bad := read(Mem{Base: x}), YMM()
+	VCMPPS(Imm(unordered), v, v, bad)
+	VORPS(bad, nan, nan)
+	VMAXPS(sofar, v, sofar)
+	ADDQ(U32(4*vector), x)
+	SUBQ(U32(vector), n)
+	JNZ(LabelRef("eight"))
+	VORPS(nan, sofar, sofar)
+	VMOVUPS(sofar, Mem{Base: top})
+	end()
 }
 
 // squares adds up products in float64, where they are exact.
