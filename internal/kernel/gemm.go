@@ -1,7 +1,5 @@
 package kernel
 
-import "sync"
-
 const (
 	// width is how many columns of C a tile has. Two rows of three sums keep
 	// both adders busy; with a fourth column the compiler runs out of registers
@@ -214,27 +212,3 @@ func transpose[F Float](dst, src []F, rows, cols int) {
 		}
 	}
 }
-
-var pool32, pool64 sync.Pool
-
-func pool[F Float]() *sync.Pool {
-	if _, ok := any(F(0)).(float32); ok {
-		return &pool32
-	}
-	return &pool64
-}
-
-// borrow returns scratch of n elements, whose values are arbitrary.
-func borrow[F Float](n int) *[]F {
-	s, ok := pool[F]().Get().(*[]F)
-	if !ok {
-		s = new([]F)
-	}
-	if cap(*s) < n {
-		*s = make([]F, n)
-	}
-	*s = (*s)[:n]
-	return s
-}
-
-func giveBack[F Float](s *[]F) { pool[F]().Put(s) }
