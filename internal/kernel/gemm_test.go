@@ -118,7 +118,7 @@ func checkRows(t *testing.T, m, n, k int, act Act) {
 // More rows than are packed at once, and few columns: rows are shared.
 func TestGemmManyRows(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		for _, s := range [][3]int{{1900, 3, 700}, {1501, 20, 1100}, {300, 17, 5}} {
+		for _, s := range [][3]int{{800, 3, 1100}, {300, 17, 5}} {
 			checkGemm[float32](t, s[0], s[1], s[2])
 		}
 	})
