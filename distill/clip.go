@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // gradNorm is the Euclidean norm of all gradients taken as one vector.
@@ -11,9 +13,9 @@ func gradNorm(grads []*tensor.Dense) float64 {
 	sum := 0.0
 	for _, g := range grads {
 		if g.Dtype() == tensor.Float32 {
-			sum += squares(floats[float32](g))
+			sum += kernel.SumSquares(floats[float32](g))
 		} else {
-			sum += squares(floats[float64](g))
+			sum += kernel.SumSquares(floats[float64](g))
 		}
 	}
 	return math.Sqrt(sum)
@@ -33,14 +35,6 @@ func clip(grads []*tensor.Dense, norm, limit float64) {
 			scale(floats[float64](g), factor)
 		}
 	}
-}
-
-func squares[T floating](x []T) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += float64(v) * float64(v)
-	}
-	return sum
 }
 
 func scale[T floating](x []T, factor float64) {

@@ -258,7 +258,18 @@ func (b *Builder) Softmax(x *gorgonia.Node) *gorgonia.Node {
 // Linear is act(x·wᵀ + bias), for x (B, ..., in), w (out, in) and bias (out) or
 // nil, in one operation.
 func (b *Builder) Linear(x, w, bias *gorgonia.Node, act Act) *gorgonia.Node {
-	return b.Op(graph.Linear(x, w, bias, kernel.Act(act)))
+	return b.Op(graph.LinearOf(x, w, bias, kernel.Act(act), b.version(w)))
+}
+
+// version tells when the parameter of a node is written to. It is nil for what
+// is no parameter, or is one that each step changes.
+func (b *Builder) version(n *gorgonia.Node) func() uint64 {
+	for _, p := range b.met {
+		if b.nodes[p] == n && (p.Frozen || !b.training) {
+			return p.Version
+		}
+	}
+	return nil
 }
 
 // Activate is act(x).

@@ -67,8 +67,10 @@ func (t of) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 // Covers says what is wrong with data that the model would misread: another
 // normalisation than that of the data it learned from.
 func (t of) Covers(spec data.Spec) error {
-	for name, want := range t.model.Spec().Norm {
-		if have := spec.Norm[name]; !slices.Equal(have.Mean, want.Mean) || !slices.Equal(have.SD, want.SD) {
+	learned := t.model.Spec()
+	for _, name := range slices.Sorted(maps.Keys(learned.In)) {
+		want, have := learned.Norm[name], spec.Norm[name]
+		if !slices.Equal(have.Mean, want.Mean) || !slices.Equal(have.SD, want.SD) {
 			return fmt.Errorf("teacher: input %q is normalised by %v; the model learned from %v", name, have, want)
 		}
 	}

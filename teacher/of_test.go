@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -234,4 +235,26 @@ func TestCacheOfStudent(t *testing.T) {
 	}
 	_, err = Record(t.Context(), Live(tr), set, t.TempDir(), Recording{})
 	wantError(t, err, nil, "live")
+}
+
+// A model misreads data that were normalised in another way than its own.
+func TestOfCovers(t *testing.T) {
+	norm := func(mean float64) data.Spec {
+		spec := toySet{}.Spec()
+		spec.Norm = map[string]data.Norm{"x": {Mean: []float64{mean}, SD: []float64{2}}}
+		return spec
+	}
+	model, err := student.New(network, norm(1), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	covers := Of(model).(interface{ Covers(data.Spec) error }).Covers
+	if err := covers(norm(1)); err != nil {
+		t.Error(err)
+	}
+	for _, other := range []data.Spec{norm(3), toySet{}.Spec()} {
+		if err := covers(other); err == nil || !strings.Contains(err.Error(), `input "x" is normalised by`) {
+			t.Errorf("the error is %v; want it to name the input and both norms", err)
+		}
+	}
 }

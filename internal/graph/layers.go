@@ -16,13 +16,19 @@ import (
 // Linear is act(x·wᵀ + b) for x (B, ..., in), w (out, in) as PyTorch keeps it,
 // and b (out) or nil. It is (B, ..., out).
 func Linear(x, w, b *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
-	if x.Dtype() == tensor.Float64 {
-		return linear[float64](x, w, b, act)
-	}
-	return linear[float32](x, w, b, act)
+	return LinearOf(x, w, b, act, nil)
 }
 
-func linear[F kernel.Float](x, w, b *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
+// LinearOf is [Linear] of a w that does not change while its version, if that
+// is not nil, does not: it is then packed once for many runs.
+func LinearOf(x, w, b *gorgonia.Node, act kernel.Act, version func() uint64) (*gorgonia.Node, error) {
+	if x.Dtype() == tensor.Float64 {
+		return linear[float64](x, w, b, act, version)
+	}
+	return linear[float32](x, w, b, act, version)
+}
+
+func linear[F kernel.Float](x, w, b *gorgonia.Node, act kernel.Act, version func() uint64) (*gorgonia.Node, error) {
 	if _, err := kernel.ParseAct(act.String()); err != nil {
 		return nil, fmt.Errorf("graph: linear: %w", err)
 	}
@@ -42,17 +48,48 @@ func linear[F kernel.Float](x, w, b *gorgonia.Node, act kernel.Act) (*gorgonia.N
 	}
 	o := &op{name: "linear", shape: shape, wrt: slices.Repeat([]bool{true}, len(in))}
 	o.lower = &plan.Step{Op: "linear", Act: act.String(), Shape: sample(shape)}
+	packed := packing[F]{version: version}
 	o.run = func(v []gorgonia.Value) {
 		var bias []F
 		if b != nil {
 			bias = floats[F](v[2])
 		}
-		kernel.Linear(floats[F](o.value), floats[F](v[0]), floats[F](v[1]), bias, rows, width, out, act)
+		y, x, w := floats[F](o.value), floats[F](v[0]), floats[F](v[1])
+		if p := packed.of(w, width, out); p != nil {
+			p.Linear(y, x, bias, rows, act)
+		} else {
+			kernel.Linear(y, x, w, bias, rows, width, out, act)
+		}
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		return linearGrad[F](x, w, b, y, dy, act)
 	}
 	return apply[F](o, in...)
+}
+
+// A packing keeps a weight packed. The weight of a teacher stays what it is,
+// that of a student changes at each step: it is worth packing when it was seen
+// before.
+type packing[F kernel.Float] struct {
+	version func() uint64
+	seen    uint64 // the version of the last run, plus 1
+	packed  *kernel.Packed[F]
+}
+
+// of is w, packed, or nil where it is better used as it is.
+func (p *packing[F]) of(w []F, in, out int) *kernel.Packed[F] {
+	if p.version == nil {
+		return nil
+	}
+	version := p.version() + 1
+	switch {
+	case version != p.seen:
+		p.packed = nil
+	case p.packed == nil:
+		p.packed = kernel.Pack(w, in, out)
+	}
+	p.seen = version
+	return p.packed
 }
 
 // linearGrad goes back through the activation first: with dz the gradient of

@@ -280,3 +280,28 @@ func TestHash(t *testing.T) {
 		note(graph.HashString(s), fmt.Sprintf("%q", s))
 	}
 }
+
+// A weight that stays is packed, and packed anew once its version is another.
+func TestLinearOf(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x := dense([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 4, 3)
+	w := dense(make([]float32, 15), 5, 3)
+	nx, nw, version := bind(g, "x", x), bind(g, "w", w), uint64(0)
+	y := must(graph.LinearOf(nx, nw, nil, kernel.Identity, func() uint64 { return version }))
+	plain := must(graph.Linear(nx, nw, nil, kernel.Identity))
+	m := must(graph.NewMachine(y, plain))
+	for run := range 9 {
+		if run%3 == 0 {
+			version++
+			for i := range w.Float32s() {
+				w.Float32s()[i] = float32(run*i%7) - 3
+			}
+		}
+		if err := m.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := m.Value(y).Data().([]float32), m.Value(plain).Data().([]float32); !slices.Equal(got, want) {
+			t.Errorf("run %d: %v, want %v", run, got, want)
+		}
+	}
+}

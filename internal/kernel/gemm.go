@@ -1,7 +1,5 @@
 package kernel
 
-import "sync"
-
 const (
 	// width is how many columns of C a tile has. Two rows of three sums keep
 	// both adders busy; with a fourth column the compiler runs out of registers
@@ -16,7 +14,7 @@ const (
 
 // worth is the number of products below which a second thread costs more than
 // it brings. Tests change it.
-var worth = 1 << 19
+var worth = 1 << 20
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) if acc, where op(A) is
 // (m, k), op(B) is (k, n) and C is (m, n). With ta, A is stored as (k, m); with
@@ -214,27 +212,3 @@ func transpose[F Float](dst, src []F, rows, cols int) {
 		}
 	}
 }
-
-var pool32, pool64 sync.Pool
-
-func pool[F Float]() *sync.Pool {
-	if _, ok := any(F(0)).(float32); ok {
-		return &pool32
-	}
-	return &pool64
-}
-
-// borrow returns scratch of n elements, whose values are arbitrary.
-func borrow[F Float](n int) *[]F {
-	s, ok := pool[F]().Get().(*[]F)
-	if !ok {
-		s = new([]F)
-	}
-	if cap(*s) < n {
-		*s = make([]F, n)
-	}
-	*s = (*s)[:n]
-	return s
-}
-
-func giveBack[F Float](s *[]F) { pool[F]().Put(s) }

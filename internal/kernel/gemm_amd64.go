@@ -14,7 +14,7 @@ const (
 	// stripPanels panels of B and blockPanels panels of A are in the second
 	// cache together.
 	stripPanels, blockPanels = 8, 24
-	// chunk is how many elements of A are packed at once.
+	// chunk is how many elements of A are packed at once, where it has many.
 	chunk = 1 << 20
 )
 
@@ -204,6 +204,14 @@ func (p *job) right(store []float32, panel, panels, k, n int) []float32 {
 	return store
 }
 
+// scratch has room for panels of B, unless they are packed.
+func (p *job) scratch(panels int) *[]float32 {
+	if p.packed != nil {
+		panels = 0
+	}
+	return borrow[float32](panels * tileColumns * p.depth)
+}
+
 // tiling computes the panels of B for the panels of A at hand, one group of
 // them after the other.
 type tiling job
@@ -221,7 +229,7 @@ func (t *tiling) do(from, to int) {
 
 // strip computes panels of B for the panels [top, end) of A at hand.
 func (p *job) strip(top, end, panel, panels int) {
-	store := borrow[float32](panels * tileColumns * p.depth)
+	store := p.scratch(panels)
 	defer giveBack(store)
 	for k := 0; k < p.k; k += p.depth {
 		n := min(p.depth, p.k-k)
@@ -322,7 +330,7 @@ type oneRow job
 
 func (o *oneRow) do(from, to int) {
 	p := (*job)(o)
-	store := borrow[float32](4 * tileColumns * p.depth)
+	store := p.scratch(4)
 	defer giveBack(store)
 	for panel := from; panel < to; {
 		panels := 1

@@ -118,7 +118,7 @@ func checkRows(t *testing.T, m, n, k int, act Act) {
 // More rows than are packed at once, and few columns: rows are shared.
 func TestGemmManyRows(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		for _, s := range [][3]int{{1900, 3, 700}, {1501, 20, 1100}, {300, 17, 5}} {
+		for _, s := range [][3]int{{800, 3, 1100}, {300, 17, 5}} {
 			checkGemm[float32](t, s[0], s[1], s[2])
 		}
 	})
@@ -201,14 +201,6 @@ func TestLinear(t *testing.T) {
 		if !slices.Equal(y, test.want) {
 			t.Errorf("bias %v, %v: got %v, want %v", test.bias, test.act, y, test.want)
 		}
-	}
-}
-
-func TestSumColumns(t *testing.T) {
-	dst, intact := guarded([]float32{9, 9, 9})
-	SumColumns(dst, []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 4, 3)
-	if want := []float32{22, 26, 30}; !slices.Equal(dst, want) || !intact() {
-		t.Errorf("got %v, want %v", dst, want)
 	}
 }
 

@@ -38,17 +38,3 @@ func Pack[F Float](w []F, in, out int) *Packed[F] {
 func (p *Packed[F]) Linear(y, x, bias []F, rows int, act Act) {
 	product[F]{tb: true, b: p.w, packed: p.packed}.linear(y, x, bias, rows, p.in, p.out, act)
 }
-
-// SumColumns writes the sum over the rows of x (rows, cols) to dst (cols): the
-// gradient of a bias.
-func SumColumns[F Float](dst, x []F, rows, cols int) {
-	dst, x = dst[:cols], x[:rows*cols]
-	done := sumColumnsFast(dst, x, rows, cols)
-	dst = dst[done:]
-	clear(dst)
-	for i := range rows {
-		for j, v := range x[i*cols+done : (i+1)*cols] {
-			dst[j] += v
-		}
-	}
-}

@@ -7,19 +7,25 @@ import "math"
 // student is near its teacher, what remains of two probabilities is small. The
 // gradient of equal logits is exactly 0.
 
-// A distribution is softmax(z·invT): e/sum, of logarithm z·invT - lse.
+// A distribution is softmax(z·invT). The logarithm of p[c] is z[c]·invT - lse.
 type distribution struct {
-	e              *[]float64
-	invT, lse, inv float64 // inv is 1/sum
+	p     []float64
+	lse   float64
+	store *[]float64
 }
 
 func distribute[F Float](z []F, invT float64) distribution {
-	e := borrow[float64](len(z))
-	top, sum := exponentials(*e, z, invT)
-	return distribution{e, invT, top + math.Log(sum), 1 / sum}
+	store := borrow[float64](len(z))
+	p := *store
+	top, sum := exponentials(p, z, invT)
+	inv := 1 / sum
+	for c := range p {
+		p[c] *= inv
+	}
+	return distribution{p, top + math.Log(sum), store}
 }
 
-func (d *distribution) release() { giveBack(d.e) }
+func (d *distribution) release() { giveBack(d.store) }
 
 // CrossEntropy is -Σ_c t_c log softmax(z)_c, where t is the label's one-hot
 // vector mixed with the uniform one, (1-ε)·onehot + ε/C.
@@ -33,10 +39,10 @@ func CrossEntropy[F Float](grad, z []F, label int, smoothing float64) float64 {
 			loss -= even * (float64(v) - q.lse)
 		}
 	}
-	for c, e := range *q.e {
-		grad[c] = F(e*q.inv - even)
+	for c, p := range q.p {
+		grad[c] = F(p - even)
 	}
-	grad[label] = F((*q.e)[label]*q.inv - even - (1 - smoothing))
+	grad[label] = F(q.p[label] - even - (1 - smoothing))
 	return loss
 }
 
@@ -55,8 +61,8 @@ func SoftCrossEntropy[F Float](grad, z, target []F, smoothing float64) float64 {
 			total += t
 		}
 	}
-	for c, e := range *q.e {
-		grad[c] = F(total*(e*q.inv) - smooth(c))
+	for c, p := range q.p {
+		grad[c] = F(total*p - smooth(c))
 	}
 	return loss
 }
@@ -68,14 +74,12 @@ func KL[F Float](grad, z, t []F, T float64) float64 {
 	defer q.release()
 	defer p.release()
 	sum, invT := 0.0, 1/T
-	ez, et := (*q.e)[:len(grad)], (*p.e)[:len(grad)]
-	for c := range grad {
-		qc, pc := ez[c]*q.inv, et[c]*p.inv
+	for c, pc := range p.p {
 		if pc > 0 {
 			logq, logp := float64(z[c])*invT-q.lse, float64(t[c])*invT-p.lse
 			sum += pc * (logp - logq)
 		}
-		grad[c] = F(T * (qc - pc))
+		grad[c] = F(T * (q.p[c] - pc))
 	}
 	return T * T * sum
 }

@@ -2,7 +2,10 @@
 
 package kernel
 
-import "runtime"
+import (
+	"math"
+	"runtime"
+)
 
 // Elsewhere there is no assembly, and what is fast does nothing.
 
@@ -21,6 +24,10 @@ func activateFast[F Float](y, x []F, act Act) int { return 0 }
 func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }
 
 func sumColumnsFast[F Float](dst, x []F, rows, cols int) int { return 0 }
+
+func sumSquaresFast[F Float](x []F) (done int, sum float64) { return 0, 0 }
+
+func largestFast[F Float](z []F) (done int, top F) { return 0, F(math.Inf(-1)) }
 
 func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
 	return 0, false

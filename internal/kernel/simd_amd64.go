@@ -119,6 +119,16 @@ func sumColumns8(dst *float32, x *float32, ld int, rows int)
 //go:noescape
 func sumColumns32(dst *float32, x *float32, ld int, rows int)
 
+// squares is the sum of the squares of n elements.
+//
+//go:noescape
+func squares(n int, x *float32) float64
+
+// greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.
+//
+//go:noescape
+func greatest(n int, x *float32, top *[8]float32)
+
 // pause tells the processor n times that it waits in a loop.
 //
 //go:noescape

@@ -1946,6 +1946,52 @@ row:
 	VZEROUPPER
 	RET
 
+// func squares(n int, x *float32) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·squares(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+eight:
+	VCVTPS2PD    (CX), Y2
+	VFMADD231PD  Y2, Y2, Y0
+	VCVTPS2PD    16(CX), Y2
+	VFMADD231PD  Y2, Y2, Y1
+	ADDQ         $0x00000020, CX
+	SUBQ         $0x00000008, AX
+	JNZ          eight
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VHADDPD      X0, X0, X0
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func greatest(n int, x *float32, top *[8]float32)
+// Requires: AVX
+TEXT ·greatest(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    top+16(FP), DX
+	VMOVUPS (DX), Y0
+	VXORPS  Y1, Y1, Y1
+
+eight:
+	VMOVUPS (CX), Y2
+	VCMPPS  $0x03, Y2, Y2, Y3
+	VORPS   Y3, Y1, Y1
+	VMAXPS  Y0, Y2, Y0
+	ADDQ    $0x00000020, CX
+	SUBQ    $0x00000008, AX
+	JNZ     eight
+	VORPS   Y1, Y0, Y0
+	VMOVUPS Y0, (DX)
+	VZEROUPPER
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), AX

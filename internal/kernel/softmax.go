@@ -42,12 +42,12 @@ func Softmax[F Float](dst, z []F, invT float64) {
 // exponentials writes exp(z·invT - top) to dst and returns their sum, where top
 // is the largest element of z·invT.
 func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64) {
-	top = largest(z) * invT
+	top = float64(largest(z) * invT) // not to be fused with the difference
 	if sum, ok := exponentialsFast(dst, z, invT, top); ok {
 		return top, sum
 	}
 	for i, v := range z {
-		dst[i] = math.Exp(float64(v)*invT - top)
+		dst[i] = math.Exp(float64(float64(v)*invT) - top)
 		sum += dst[i]
 	}
 	return top, sum
@@ -55,8 +55,8 @@ func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64
 
 // largest is the largest element of z, NaN if one is NaN.
 func largest[F Float](z []F) float64 {
-	top := F(math.Inf(-1))
-	for _, v := range z {
+	done, top := largestFast(z)
+	for _, v := range z[done:] {
 		top = max(top, v)
 	}
 	return float64(top)

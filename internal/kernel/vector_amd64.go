@@ -117,6 +117,30 @@ func sumColumnsFast[F Float](dst, x []F, rows, cols int) int {
 	return n
 }
 
+func sumSquaresFast[F Float](x []F) (done int, sum float64) {
+	n := vectors[F](len(x))
+	if n > 0 {
+		sum = squares(n, start(x))
+	}
+	return n, sum
+}
+
+func largestFast[F Float](z []F) (done int, top F) {
+	top = F(math.Inf(-1))
+	n := vectors[F](len(z))
+	if n > 0 {
+		var tops [lanes]float32
+		for i := range tops {
+			tops[i] = float32(top)
+		}
+		greatest(n, start(z), &tops)
+		for _, v := range tops {
+			top = max(top, F(v))
+		}
+	}
+	return n, top
+}
+
 // exponentialsFast pads the last few elements with -Inf, whose exponential is 0.
 func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
 	if vectors[F](lanes) == 0 || math.IsInf(top, 0) {

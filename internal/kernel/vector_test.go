@@ -136,7 +136,7 @@ func TestExponentials(t *testing.T) {
 			top, sum := exponentials(dst, z, 0.7)
 			total := 0.0
 			for i, v := range z {
-				want := math.Exp(float64(v)*0.7 - top)
+				want := math.Exp(float64(float64(v)*0.7) - top)
 				if total += want; math.Abs(dst[i]-want) > 1e-14*want+1e-300 {
 					t.Errorf("%d of %d is %v, want %v", i, n, dst[i], want)
 				}
@@ -144,6 +144,24 @@ func TestExponentials(t *testing.T) {
 			if !intact() || math.Abs(sum-total) > 1e-13*total {
 				t.Errorf("the sum of %d is %v, want %v", n, sum, total)
 			}
+		}
+	})
+}
+
+func TestLargest(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		for n := 1; n < 40; n++ {
+			for at := range n {
+				z := random[float32](n, 1)
+				for _, v := range []float32{100, float32(math.Inf(1)), float32(math.NaN())} {
+					if z[at] = v; !same([]float32{float32(largest(z))}, []float32{v}) {
+						t.Errorf("with %v at %d of %d: %v", v, at, n, largest(z))
+					}
+				}
+			}
+		}
+		if v := largest([]float32{}); !math.IsInf(v, -1) {
+			t.Errorf("of nothing: %v", v)
 		}
 	})
 }

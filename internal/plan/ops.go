@@ -13,6 +13,8 @@ type op[F kernel.Float] struct {
 	params [2]int // least and most
 	// shape is the shape of the result, or why there is none.
 	shape func(s *Step, in, params [][]int) ([]int, error)
+	// bind prepares what never changes; nil for nothing.
+	bind func(c *call[F])
 	// run computes the result of some rows from the values before it.
 	run func(c *call[F], values [][]F, out []F)
 }
@@ -20,9 +22,9 @@ type op[F kernel.Float] struct {
 // table has all there is to know about each op.
 func table[F kernel.Float]() map[string]op[F] {
 	return map[string]op[F]{
-		"linear":     {1, [2]int{1, 2}, linearShape, linear[F]},
-		"activation": {1, [2]int{0, 0}, sameShape, activate[F]},
-		"reshape":    {1, [2]int{0, 0}, anyShape, activate[F]},
+		"linear":     {1, [2]int{1, 2}, linearShape, packLinear[F], linear[F]},
+		"activation": {1, [2]int{0, 0}, sameShape, nil, activate[F]},
+		"reshape":    {1, [2]int{0, 0}, anyShape, nil, activate[F]},
 	}
 }
 
@@ -37,13 +39,19 @@ func linearShape(s *Step, in, params [][]int) ([]int, error) {
 	return append(slices.Clone(x[:len(x)-1]), w[0]), nil
 }
 
+// packLinear lets go of the weight where its packed form is another.
+func packLinear[F kernel.Float](c *call[F]) {
+	w := c.params[0]
+	c.packed = kernel.Pack(w, len(w)/c.width, c.width)
+	c.params[0] = nil
+}
+
 func linear[F kernel.Float](c *call[F], values [][]F, out []F) {
-	w, to := c.params[0], c.width
 	var bias []F
 	if len(c.params) > 1 {
 		bias = c.params[1]
 	}
-	kernel.Linear(out, values[c.in[0]], w, bias, len(out)/to, len(w)/to, to, c.act)
+	c.packed.Linear(out, values[c.in[0]], bias, len(out)/c.width, c.act)
 }
 
 func sameShape(s *Step, in, params [][]int) ([]int, error) { return in[0], nil }

@@ -24,11 +24,12 @@ type call[F kernel.Float] struct {
 	run    func(c *call[F], values [][]F, out []F)
 	in     []int
 	params [][]F
+	packed *kernel.Packed[F] // the weight of a linear step
 	act    kernel.Act
 	width  int // last size of the result, 1 for a single number
 }
 
-// Compile validates a plan and binds it to params, whose memory it keeps.
+// Compile validates a plan and binds it to params, whose memory it may keep.
 func Compile[F kernel.Float](p *Plan, params map[string]Param[F]) (*Program[F], error) {
 	shapes := make(map[string][]int, len(params))
 	for name, param := range params {
@@ -54,6 +55,9 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F]) (*Program[F], 
 				return nil, fmt.Errorf("plan: step %d (%q): parameter %q has %d elements; its shape is %v", i, s.Op, name, len(param.Data), param.Shape)
 			}
 			c.params = append(c.params, param.Data)
+		}
+		if bind := ops[s.Op].bind; bind != nil {
+			bind(&c)
 		}
 		g.sizes = append(g.sizes, product(s.Shape))
 		g.calls = append(g.calls, c)

@@ -22,6 +22,8 @@ func main() {
 	activations()
 	exponentials()
 	sums()
+	squares()
+	largest()
 	runtime()
 	Generate()
 }

@@ -88,10 +88,11 @@ func rectify(v, none VecVirtual) {
 	VADDPS(none, v, v)
 }
 
-// Ways to compare, of VCMPPS, that are false for a NaN.
+// Ways to compare, of VCMPPS. A NaN is neither less nor greater.
 const (
-	less    = 0x11
-	greater = 0x1e
+	less      = 0x11
+	greater   = 0x1e
+	unordered = 0x03
 )
 
 // sums adds up the rows of a matrix.
@@ -116,4 +117,47 @@ func sums() {
 		}
 		end()
 	}
+}
+
+// largest is done in 8 places at once.
+func largest() {
+	begin("greatest", "func(n int, x *float32, top *[8]float32)",
+		"greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.")
+	n, x, top := load("n"), load("x"), load("top")
+	sofar, nan := read(Mem{Base: top}), zero()
+	Label("eight")
+	v, bad := read(Mem{Base: x}), YMM()
+	VCMPPS(Imm(unordered), v, v, bad)
+	VORPS(bad, nan, nan)
+	VMAXPS(sofar, v, sofar)
+	ADDQ(U32(4*vector), x)
+	SUBQ(U32(vector), n)
+	JNZ(LabelRef("eight"))
+	VORPS(nan, sofar, sofar)
+	VMOVUPS(sofar, Mem{Base: top})
+	end()
+}
+
+// squares adds up products in float64, where they are exact.
+func squares() {
+	begin("squares", "func(n int, x *float32) float64", "squares is the sum of the squares of n elements.")
+	n, x := load("n"), load("x")
+	sums := []VecVirtual{zero(), zero()}
+	Label("eight")
+	for i, s := range sums {
+		y := YMM()
+		VCVTPS2PD(at(x, 4*i), y)
+		VFMADD231PD(y, y, s)
+	}
+	ADDQ(U32(4*vector), x)
+	SUBQ(U32(vector), n)
+	JNZ(LabelRef("eight"))
+	VADDPD(sums[1], sums[0], sums[0])
+	half := XMM()
+	VEXTRACTF128(Imm(1), sums[0], half)
+	low := sums[0].AsX()
+	VADDPD(half, low, low)
+	VHADDPD(low, low, low)
+	Store(low, ReturnIndex(0))
+	end()
 }
