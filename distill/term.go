@@ -34,8 +34,11 @@ func (t Term) weight(step int) float64 {
 
 // A Loss says how far the student is from what it should be, row by row. It is
 // plain data and belongs to no run. Parameters of its own, which it asks the
-// builder for, are trained with the student's. [Evaluate] tries a loss on given
-// values.
+// builder for, are trained with the student's.
+//
+// Rows of padding are all zeros, on both sides. What a loss makes of them counts
+// for nothing, unless its gradient there is no number: whoever divides by the
+// norm of a row keeps it from 0.
 type Loss interface {
 	// Loss adds the loss to a graph, when that is built and not at each step:
 	// what depends on the step is a Builder.Scalar.
