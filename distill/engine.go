@@ -191,15 +191,14 @@ func (t Term) checkWeights(weights *tensor.Dense) error {
 
 // each calls f with the elements of a tensor of floats.
 func each(t *tensor.Dense, f func(i int, v float64)) {
-	switch d := t.Data().(type) {
-	case []float32:
-		for i, v := range d {
+	if t.Dtype() == tensor.Float32 {
+		for i, v := range t.Float32s() {
 			f(i, float64(v))
 		}
-	case []float64:
-		for i, v := range d {
-			f(i, v)
-		}
+		return
+	}
+	for i, v := range t.Float64s() {
+		f(i, v)
 	}
 }
 

@@ -22,7 +22,6 @@ type feed struct {
 
 // A slot is an input that is filled from one tensor of a batch or an answer.
 type slot struct {
-	node *gorgonia.Node
 	own  *tensor.Dense
 	from func(data.Batch, data.Signals) *tensor.Dense
 	name string
@@ -79,8 +78,9 @@ func flat(shape tensor.Shape, axes []int) tensor.Shape {
 }
 
 func (f *feed) add(b *student.Builder, name string, d tensor.Dtype, shape tensor.Shape, from func(data.Batch, data.Signals) *tensor.Dense) *gorgonia.Node {
-	n := b.Input(name, d, shape...)
-	f.slots = append(f.slots, slot{n, tensor.New(tensor.Of(d), tensor.WithShape(shape...)), from, name})
+	n, own := b.Input(name, d, shape...), tensor.New(tensor.Of(d), tensor.WithShape(shape...))
+	b.Check(gorgonia.Let(n, own))
+	f.slots = append(f.slots, slot{own, from, name})
 	return n
 }
 
@@ -97,9 +97,6 @@ func (f *feed) bind(p *student.Program, b data.Batch, s data.Signals) error {
 		if err := copyPadded(slot.own, src); err != nil {
 			return fmt.Errorf("distill: %s: %w", slot.name, err)
 		}
-		if err := p.Let(slot.node, slot.own); err != nil {
-			return fmt.Errorf("distill: %s: %w", slot.name, err)
-		}
 	}
 	return nil
 }
@@ -107,18 +104,18 @@ func (f *feed) bind(p *student.Program, b data.Batch, s data.Signals) error {
 // copyPadded fills dst with src, converted, and zeros after it.
 func copyPadded(dst, src *tensor.Dense) error {
 	var n int
-	switch d := dst.Data().(type) {
-	case []int:
-		s, ok := src.Data().([]int)
-		if !ok {
+	switch dst.Dtype() {
+	case tensor.Float32:
+		n = convert(dst.Float32s(), src)
+	case tensor.Float64:
+		n = convert(dst.Float64s(), src)
+	default:
+		if src.Dtype() != tensor.Int {
 			return fmt.Errorf("it is of %v; want int", src.Dtype())
 		}
-		n = copy(d, s)
+		d := dst.Ints()
+		n = copy(d, src.Ints())
 		clear(d[n:])
-	case []float32:
-		n = convert(d, src)
-	case []float64:
-		n = convert(d, src)
 	}
 	if n != src.Shape().TotalSize() {
 		return fmt.Errorf("%v of %v does not fit %v of %v", src.Shape(), src.Dtype(), dst.Shape(), dst.Dtype())
@@ -129,18 +126,21 @@ func copyPadded(dst, src *tensor.Dense) error {
 // convert is the number of elements of src that found room in dst.
 func convert[T floating](dst []T, src *tensor.Dense) int {
 	n := 0
-	switch s := src.Data().(type) {
-	case []float32:
-		n = min(len(s), len(dst))
-		for i, v := range s[:n] {
-			dst[i] = T(v)
-		}
-	case []float64:
-		n = min(len(s), len(dst))
-		for i, v := range s[:n] {
-			dst[i] = T(v)
-		}
+	switch src.Dtype() {
+	case tensor.Float32:
+		n = copyAs(dst, src.Float32s())
+	case tensor.Float64:
+		n = copyAs(dst, src.Float64s())
 	}
 	clear(dst[n:])
+	return n
+}
+
+// copyAs is copy from one float type to another.
+func copyAs[To, From floating](dst []To, src []From) int {
+	n := min(len(dst), len(src))
+	for i, v := range src[:n] {
+		dst[i] = To(v)
+	}
 	return n
 }

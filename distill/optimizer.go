@@ -267,10 +267,14 @@ func raw[T floating](tensors []*tensor.Dense) [][]T {
 // floats is the memory of a tensor of T: Data is a number, not a slice, where
 // the tensor is a scalar.
 func floats[T floating](t *tensor.Dense) []T {
-	if t.Dtype() == tensor.Float32 {
-		return any(t.Float32s()).([]T)
+	var all []T
+	switch p := any(&all).(type) { // a slice in an interface would be allocated
+	case *[]float32:
+		*p = t.Float32s()
+	case *[]float64:
+		*p = t.Float64s()
 	}
-	return any(t.Float64s()).([]T)
+	return all
 }
 
 // checkRate refuses a schedule that is missing or starts with a useless value.

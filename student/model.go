@@ -251,14 +251,16 @@ func head(t *tensor.Dense, n int) *tensor.Dense {
 	shape := t.Shape().Clone()
 	size := shape.TotalSize() / shape[0] * n
 	shape[0] = n
-	switch v := t.Data().(type) {
-	case []float64:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(v[:size])))
-	case []int:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(v[:size])))
+	copied := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(shape...))
+	switch t.Dtype() {
+	case tensor.Float32:
+		copy(copied.Float32s(), t.Float32s()[:size])
+	case tensor.Float64:
+		copy(copied.Float64s(), t.Float64s()[:size])
 	default:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(t.Data().([]float32)[:size])))
+		copy(copied.Ints(), t.Ints()[:size])
 	}
+	return copied
 }
 
 // nodes are the taps in the order of their names.

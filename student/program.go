@@ -19,6 +19,7 @@ type Program struct {
 	b       *Builder
 	machine *graph.Machine
 	in      Taps
+	names   []string // of in, sorted
 	valid   *tensor.Dense
 	params  []*Param
 	grads   []*gorgonia.Node
@@ -58,7 +59,7 @@ func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps
 	var p *Program
 	err := run(func() {
 		b, inputs := newBuilder(params, in, mode)
-		p = &Program{b: b, in: inputs, valid: tensor.New(tensor.Of(mode.Dtype), tensor.WithShape(mode.Rows))}
+		p = &Program{b: b, in: inputs, names: sorted(inputs), valid: tensor.New(tensor.Of(mode.Dtype), tensor.WithShape(mode.Rows))}
 		b.Check(gorgonia.Let(b.valid, p.valid))
 		cost, also := f(b, inputs)
 		var err error
@@ -147,7 +148,7 @@ func (p *Program) Only(nodes ...*gorgonia.Node) (*Program, error) {
 // Bind takes the inputs of a batch: its leading axis is the graph's Rows. The
 // program reads them at each run, and does not copy.
 func (p *Program) Bind(batch data.Batch) error {
-	for _, name := range sorted(p.in) {
+	for _, name := range p.names {
 		v := batch.In[name]
 		if v == nil {
 			return fmt.Errorf("student: the batch has no input %q", name)
@@ -169,17 +170,17 @@ func (p *Program) Bind(batch data.Batch) error {
 }
 
 func fillOnes(t *tensor.Dense, n int) {
-	switch v := t.Data().(type) {
-	case []float32:
-		clear(v)
-		for i := range v[:n] {
-			v[i] = 1
-		}
-	case []float64:
-		clear(v)
-		for i := range v[:n] {
-			v[i] = 1
-		}
+	if t.Dtype() == tensor.Float32 {
+		ones(t.Float32s(), n)
+	} else {
+		ones(t.Float64s(), n)
+	}
+}
+
+func ones[F float32 | float64](v []F, n int) {
+	clear(v)
+	for i := range v[:n] {
+		v[i] = 1
 	}
 }
 
