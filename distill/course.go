@@ -20,6 +20,28 @@ type course struct {
 	source  data.Source
 	teacher teacher.Teacher // or nil
 	card    teacher.Card
+	spec    data.Spec // of the source
+	classes int       // 0 if their number is not known
+}
+
+func newCourse(m *student.Model, src data.Source, t teacher.Teacher, card teacher.Card) course {
+	c := course{student: m, source: src, teacher: t, card: card, spec: src.Spec()}
+	if c.classes = len(c.spec.Classes); c.classes == 0 {
+		c.classes = last(m.Taps()["logits"].Shape)
+	}
+	return c
+}
+
+// cardOf is the card of a teacher, that of none without one.
+func cardOf(t teacher.Teacher) (teacher.Card, error) {
+	if t == nil {
+		return teacher.Card{}, nil
+	}
+	card, err := t.Card()
+	if err != nil {
+		return card, fmt.Errorf("distill: the teacher has no card: %w", err)
+	}
+	return card, card.Validate()
 }
 
 // A taught batch is one with its teacher's answer.
@@ -33,8 +55,7 @@ func (c course) ask(ctx context.Context, b data.Batch) (taught, error) {
 	if err := ctx.Err(); err != nil {
 		return taught{}, err
 	}
-	spec := c.source.Spec()
-	if err := checkBatch(b, spec, c.classes(spec)); err != nil {
+	if err := checkBatch(b, c.spec, c.classes); err != nil {
 		return taught{}, err
 	}
 	if c.teacher == nil {
@@ -103,14 +124,6 @@ func checkBatch(b data.Batch, spec data.Spec, classes int) error {
 		return fmt.Errorf("distill: a batch has labels %v and weights %v; want one size", b.Label.Shape(), b.Weight.Shape())
 	}
 	return checkLabels(b, classes)
-}
-
-// classes is how many there are, 0 if that is not known.
-func (c course) classes(spec data.Spec) int {
-	if len(spec.Classes) > 0 {
-		return len(spec.Classes)
-	}
-	return last(c.student.Taps()["logits"].Shape)
 }
 
 // last is the last axis, 0 of none.

@@ -242,11 +242,7 @@ func classes(b data.Batch) []int {
 
 // first is the class with the largest logit of row r.
 func (e *engine) first(logits *tensor.Dense, r int) int {
-	if c := logits.Shape()[1]; logits.Dtype() == tensor.Float32 {
-		e.row = appendRow(e.row[:0], logits.Float32s(), r, c)
-	} else {
-		e.row = appendRow(e.row[:0], logits.Float64s(), r, c)
-	}
+	e.row = rowOf(e.row, logits, r)
 	return argmax(e.row)
 }
 

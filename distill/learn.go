@@ -47,12 +47,13 @@ func (s *session) learn(g group) (Step, error) {
 // build compiles the student and its terms for batches like the first one,
 // which it returns, and for those of the validation data.
 func (s *session) build(ctx context.Context) (taught, error) {
-	first, err := s.course(s.Train).first(ctx)
+	s.course = newCourse(s.Student, s.Train, s.Teacher, s.card)
+	first, err := s.course.first(ctx)
 	if err != nil {
 		return first, fmt.Errorf("distill: Run.Train: %w", err)
 	}
 	mode := student.Mode{Rows: first.Weight.Shape()[0], Training: true, Seed: s.Seed}
-	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.Train.Spec(), s.card, mode); err != nil {
+	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.course.spec, s.card, mode); err != nil {
 		return first, err
 	}
 	if err := s.tune(); err != nil {
@@ -64,7 +65,7 @@ func (s *session) build(ctx context.Context) (taught, error) {
 		}
 	}
 	if s.Valid != nil {
-		s.valid = &validation{course: s.course(s.Valid), terms: s.Terms, extra: s.extra}
+		s.valid = &validation{course: newCourse(s.Student, s.Valid, s.Teacher, s.card), terms: s.Terms, extra: s.extra}
 		if err := s.valid.build(ctx); err != nil {
 			return first, fmt.Errorf("distill: Run.Valid: %w", err)
 		}

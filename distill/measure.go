@@ -19,17 +19,12 @@ func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.T
 	if m == nil || src == nil {
 		return Metrics{}, errors.New("distill: Measure wants a student and a source; one is nil")
 	}
-	v := &validation{course: course{student: m, source: src, teacher: t}, extra: student.NewParams(0)}
-	if t != nil {
-		var err error
-		if v.card, err = t.Card(); err == nil {
-			err = v.card.Validate()
-		}
-		if err != nil {
-			return Metrics{}, err
-		}
+	card, err := cardOf(t)
+	if err != nil {
+		return Metrics{}, err
 	}
-	if err := (&Run{Student: m}).checkData("the source", src.Spec(), v.card); err != nil {
+	v := &validation{course: newCourse(m, src, t, card), extra: student.NewParams(0)}
+	if err := (&Run{Student: m}).checkData("the source", v.spec, card); err != nil {
 		return Metrics{}, err
 	}
 	return v.measure(ctx, 0)
@@ -57,7 +52,7 @@ func (v *validation) build(ctx context.Context) error {
 
 func (v *validation) compile(first taught) (err error) {
 	mode := student.Mode{Rows: first.Weight.Shape()[0]}
-	v.engine, err = newEngine(v.student, v.extra, v.terms, v.source.Spec(), v.card, mode)
+	v.engine, err = newEngine(v.student, v.extra, v.terms, v.spec, v.card, mode)
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // Metrics are what was measured on a whole set. Rows count by their weight.
@@ -195,21 +197,18 @@ func (m *meter) metrics() Metrics {
 // logProbabilities is the log-softmax of row r of the logits, (R, C) or
 // (B, T, C), in dst's memory.
 func logProbabilities(dst []float64, logits *tensor.Dense, r int) []float64 {
-	classes := logits.Shape()[logits.Dims()-1]
-	if logits.Dtype() == tensor.Float32 {
-		dst = appendRow(dst[:0], logits.Float32s(), r, classes)
-	} else {
-		dst = appendRow(dst[:0], logits.Float64s(), r, classes)
-	}
-	top, sum := dst[argmax(dst)], 0.0
-	for _, z := range dst {
-		sum += math.Exp(z - top)
-	}
-	lse := top + math.Log(sum)
-	for i := range dst {
-		dst[i] -= lse
-	}
+	dst = rowOf(dst, logits, r)
+	kernel.LogSoftmax(dst, dst, 1)
 	return dst
+}
+
+// rowOf is row r of the logits, (R, C) or (B, T, C), in dst's memory.
+func rowOf(dst []float64, logits *tensor.Dense, r int) []float64 {
+	classes := last(logits.Shape())
+	if logits.Dtype() == tensor.Float32 {
+		return appendRow(dst[:0], logits.Float32s(), r, classes)
+	}
+	return appendRow(dst[:0], logits.Float64s(), r, classes)
 }
 
 func appendRow[T floating](dst []float64, all []T, r, n int) []float64 {

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
 	"github.com/godistill/godistill/teacher"
 )
 
@@ -64,7 +65,7 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		if err != nil {
 			return err
 		}
-		t, err := s.course(s.Valid).ask(ctx, b)
+		t, err := s.valid.ask(ctx, b)
 		if err != nil {
 			return fmt.Errorf("distill: Run.Valid: %w", err)
 		}
@@ -86,7 +87,7 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		return nil
 	}
 	p.TeacherAccuracy = right / labelled
-	chance := 1 / float64(max(s.course(s.Valid).classes(s.Valid.Spec()), 2))
+	chance := 1 / float64(max(s.valid.classes, 2))
 	limit := chance + min(3*math.Sqrt(chance*(1-chance)/labelled), (1-chance)/2)
 	if p.TeacherAccuracy > limit {
 		return nil
@@ -104,7 +105,7 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 // logits.
 func firstChoices(s data.Signals) (first []int) {
 	if ids := s[teacher.Logits+teacher.IDSuffix]; ids != nil {
-		k := ids.Shape()[ids.Dims()-1]
+		k := last(ids.Shape())
 		all := ids.Ints()
 		for r := 0; r < len(all); r += k {
 			first = append(first, all[r])
@@ -117,7 +118,7 @@ func firstChoices(s data.Signals) (first []int) {
 	}
 	var row []float64
 	for r := range logits.Shape().TotalSize() / last(logits.Shape()) {
-		row = logProbabilities(row, logits, r)
+		row = rowOf(row, logits, r)
 		first = append(first, argmax(row))
 	}
 	return first
@@ -230,21 +231,13 @@ func (p *Preflight) soften(logits *tensor.Dense, T float64) {
 	if logits == nil || !plain(logits) {
 		return
 	}
-	c := logits.Shape()[logits.Dims()-1]
+	c := last(logits.Shape())
 	rows := logits.Shape().TotalSize() / c
 	var row []float64
 	sharp, blunt := 0, 0
 	for r := range rows {
-		row = logProbabilities(row, logits, r)
-		for i := range row {
-			row[i] /= T
-		}
-		sum := 0.0
-		top := row[argmax(row)]
-		for _, z := range row {
-			sum += math.Exp(z - top)
-		}
-		switch largest := 1 / sum; {
+		row = rowOf(row, logits, r)
+		switch largest := math.Exp(row[argmax(row)]/T - kernel.LogSumExp(row, 1/T)); {
 		case largest > 0.999:
 			sharp++
 		case largest < 1/float64(c)+0.001:

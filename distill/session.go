@@ -27,6 +27,7 @@ var ErrTeacherChanged = errors.New("distill: the teacher changed during the run"
 type session struct {
 	*Run
 	card   teacher.Card
+	course course // of Run.Train
 	train  *engine
 	valid  *validation
 	extra  *student.Params
@@ -74,15 +75,9 @@ func (s *session) begin(ctx context.Context) (Plan, error) {
 // open checks everything that can be checked before the first step, and says
 // what will be done. The student is not touched before all of it is in order.
 func (s *session) open(ctx context.Context) (Plan, error) {
-	if s.Teacher != nil {
-		card, err := s.Teacher.Card()
-		if err != nil {
-			return Plan{}, fmt.Errorf("distill: the teacher has no card: %w", err)
-		}
-		if err := card.Validate(); err != nil {
-			return Plan{}, err
-		}
-		s.card = card
+	var err error
+	if s.card, err = cardOf(s.Teacher); err != nil {
+		return Plan{}, err
 	}
 	if err := s.checkSources(); err != nil {
 		return Plan{}, err
@@ -91,7 +86,6 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	if err := s.validateSchedules(s.total, s.card); err != nil {
 		return Plan{}, err
 	}
-	var err error
 	if s.config, err = s.describe(); err != nil {
 		return Plan{}, err
 	}
@@ -165,10 +159,6 @@ func frozen(m *student.Model) (names []string) {
 		}
 	}
 	return names
-}
-
-func (s *session) course(src data.Source) course {
-	return course{student: s.Student, source: src, teacher: s.Teacher, card: s.card}
 }
 
 // A guard is a teacher that can tell before the first step that it has no
@@ -278,7 +268,7 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 		give := func(end bool) bool {
 			g := group{epoch: epoch, next: next, end: end}
 			for _, b := range held {
-				t, err := s.course(s.Train).ask(ctx, b)
+				t, err := s.course.ask(ctx, b)
 				if err != nil {
 					yield(g, err)
 					return false

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // isLogits says whether a signal is logits by its name, its teacher's prefix
@@ -53,16 +54,6 @@ func convert[To, From float32 | float64](from []From) []To {
 	return to
 }
 
-// logSumExp is log Σ exp(z/T).
-func logSumExp(z []float64, T float64) float64 {
-	top := slices.Max(z)
-	var sum float64
-	for _, v := range z {
-		sum += math.Exp((v - top) / T)
-	}
-	return top/T + math.Log(sum)
-}
-
 // logSoftmax makes log (share · softmax) of z.
 func logSoftmax(z []float64, share float64) {
 	// Shifted first: next to a large logit the logarithm of the sum is lost.
@@ -70,7 +61,7 @@ func logSoftmax(z []float64, share float64) {
 	for c := range z {
 		z[c] -= top
 	}
-	toLog := math.Log(share) - logSumExp(z, 1)
+	toLog := math.Log(share) - kernel.LogSumExp(z, 1)
 	for c := range z {
 		z[c] += toLog
 	}

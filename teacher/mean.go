@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // A Pool says what a [Mean] averages.
@@ -124,7 +125,7 @@ func (m Mean) pool(shares []float64, logits [][]float64, classes int) []float64 
 		for i := range logits {
 			terms[i] = logits[i][c]
 		}
-		mean[c] = logSumExp(terms, 1)
+		mean[c] = kernel.LogSumExp(terms, 1)
 	}
 	return mean
 }

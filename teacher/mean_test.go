@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 func TestMean(t *testing.T) {
@@ -90,7 +91,7 @@ func TestMeanIsADistribution(t *testing.T) {
 			t.Fatal(err)
 		}
 		for row := floats(s[Logits]); len(row) > 0; row = row[3:] {
-			if lse := logSumExp(row[:3], 1); math.Abs(lse) > 1e-5 {
+			if lse := kernel.LogSumExp(row[:3], 1); math.Abs(lse) > 1e-5 {
 				t.Fatalf("probabilities %v have the sum exp(%v)", row[:3], lse)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // What a signal of logits is answered as where only the k largest of each row
@@ -49,7 +50,7 @@ func (r reduction) reduce(s data.Signals, name string, f data.Field) {
 			top, ids = append(top, row[c]), append(ids, c)
 		}
 		for _, T := range r.temps {
-			lse = append(lse, logSumExp(row, T))
+			lse = append(lse, kernel.LogSumExp(row, 1/T))
 		}
 	}
 	tops := append([]int{n}, withLast(f, r.k).Shape...)
