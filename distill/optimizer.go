@@ -211,7 +211,7 @@ func adam[T floating](o Adam, step int, rate, shrink float64, all [][]T) {
 		B2:      T(o.Beta2),
 		C2:      T(1 - o.Beta2),
 		Rate:    T(rate / (1 - math.Pow(o.Beta1, t))),
-		Scale:   T(math.Sqrt(1 - math.Pow(o.Beta2, t))),
+		Scale:   T(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
 		Epsilon: T(o.Epsilon),
 	}
 	update.Update(all[0], all[1], all[2], all[3])

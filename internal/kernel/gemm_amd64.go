@@ -1,6 +1,9 @@
 package kernel
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 const (
 	tileRows    = 6
@@ -11,9 +14,13 @@ const (
 	// deepest is how many products are summed, at most, before they go to C: a
 	// panel of A and one of B are in the first cache together.
 	deepest = 336
-	// stripPanels panels of B and blockPanels panels of A are in the second
-	// cache together.
-	stripPanels, blockPanels = 8, 24
+	// unrolled is after how many products a tile fetches a line ahead.
+	unrolled = 4
+	// stripSize elements of B and blockSize elements of A, packed, are in the
+	// second cache together.
+	stripSize, blockSize = 1 << 16, 1 << 17
+	// fewPanels of B are too few to be shared.
+	fewPanels = 8
 	// chunk is how many elements of A are packed at once, where it has many.
 	chunk = 1 << 20
 )
@@ -24,18 +31,26 @@ const (
 	modeReLU             // after the bias
 )
 
-// A job is a product on its way. Panels of A, of up to 6 rows, and of B, of 16
-// columns, are packed in the order in which tiles read them, in blocks of depth
-// products. An element of C is the sum of its blocks, in order.
+// A job is a product on its way. Tiles are 6 rows and 16 columns of C, or less.
+// Panels of B, of 16 columns, are packed in the order in which tiles read them,
+// and so are panels of A, of 6 rows, where A is stored the other way round. An
+// element of C is the sum of blocks of depth products, in order.
 type job struct {
 	product[float32]
 	depth   int                  // of a block
+	span    int                  // of the blocks of B that are packed at once
 	columns int                  // panels of B
 	edge    [tileColumns]float32 // the bias of the last of them, and zeros
 
 	first, rows int       // the panels of A at hand
 	left        []float32 // those, packed
 	groups      int       // of them, to be shared where B has few panels
+}
+
+func newJob(x product[float32]) job {
+	blocks := (x.k + deepest - 1) / deepest
+	depth := ((x.k+blocks-1)/blocks + 7) &^ 7
+	return job{product: x, depth: depth, span: min(4*depth, x.k), columns: (x.n + tileColumns - 1) / tileColumns}
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
@@ -47,7 +62,7 @@ func multiply32(x product[float32]) bool {
 	}
 	p := jobs.Get().(*job)
 	defer jobs.Put(p)
-	*p = job{product: x, depth: depthOf(x.k), columns: columnPanels(x.n)}
+	*p = newJob(x)
 	if p.bias != nil {
 		copy(p.edge[:], p.bias[(p.columns-1)*tileColumns:])
 	}
@@ -65,10 +80,10 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 	if !simd || n*k == 0 {
 		return nil
 	}
-	p := job{product: product[float32]{tb: tb, n: n, k: k, b: b}, depth: depthOf(k), columns: columnPanels(n)}
+	p := newJob(product[float32]{tb: tb, n: n, k: k, b: b})
 	packed := make([]float32, p.columns*tileColumns*k)
-	for from := 0; from < k; from += p.depth {
-		p.right(packed[from*p.columns*tileColumns:], 0, p.columns, from, min(p.depth, k-from))
+	for panel := range p.columns {
+		p.packRight(packed[panel*tileColumns*k:], panel, 0, k)
 	}
 	return packed
 }
@@ -83,33 +98,38 @@ func split(r ranger, n, products int) {
 }
 
 func (p *job) run() {
+	if !p.ta {
+		p.some(0, rowPanels(p.m))
+		return
+	}
 	all := rowPanels(p.m)
-	left := borrow[float32](packedRows * p.k * min(all, p.mostRows()))
+	most := max(p.blockRows(), chunk/(packedRows*p.k))
+	left := borrow[float32](packedRows * p.k * min(all, most))
 	defer giveBack(left)
 	p.left = *left
-	for ; p.first < all; p.first += p.rows {
-		p.rows = min(p.mostRows(), all-p.first)
-		p.groups = 1
-		if p.columns < stripPanels {
-			p.groups = (p.rows + stripPanels - 1) / stripPanels
-		}
-		size := p.rows * tileRows * p.k
-		split((*leftPacking)(p), p.rows, size*tileColumns)
-		split((*tiling)(p), p.groups*p.columns, size*p.n)
+	for first := 0; first < all; first += most {
+		p.some(first, min(most, all-first))
 	}
 }
 
-// mostRows is how many panels of A are packed at once.
-func (p *job) mostRows() int { return max(blockPanels, chunk/(packedRows*p.k)) }
-
-// depthOf divides k into blocks of about one size, a multiple of 8.
-func depthOf(k int) int {
-	blocks := (k + deepest - 1) / deepest
-	return ((k+blocks-1)/blocks + 7) &^ 7
+// some does some panels of A.
+func (p *job) some(first, rows int) {
+	p.first, p.rows, p.groups = first, rows, 1
+	if p.columns < fewPanels {
+		p.groups = (rows + fewPanels - 1) / fewPanels
+	}
+	size := rows * tileRows * p.k
+	if p.ta {
+		split((*leftPacking)(p), rows, size*tileColumns)
+	}
+	split((*tiling)(p), p.groups*p.columns, size*p.n)
 }
 
-// columnPanels is how many panels n columns make.
-func columnPanels(n int) int { return (n + tileColumns - 1) / tileColumns }
+// blockRows is how many panels of A stay in the second cache.
+func (p *job) blockRows() int { return max(1, blockSize/(packedRows*p.span)) }
+
+// stripPanels is how many panels of B stay there beside them.
+func (p *job) stripPanels() int { return max(1, stripSize/(tileColumns*p.span)) }
 
 // rowPanels is how many panels m rows make.
 func rowPanels(m int) int { return (m + tileRows - 1) / tileRows }
@@ -128,21 +148,13 @@ func rowStart(m, panel int) int {
 	return panel * tileRows
 }
 
-// leftPacking packs the panels of A at hand.
+// leftPacking packs the panels of A at hand, which are columns as it is stored.
 type leftPacking job
 
 func (p *leftPacking) do(from, to int) {
 	for panel := from; panel < to; panel++ {
 		top, end := rowStart(p.m, p.first+panel), rowStart(p.m, p.first+panel+1)
-		for k := 0; k < p.k; k += p.depth {
-			n := min(p.depth, p.k-k)
-			dst := p.left[(k*p.rows+n*panel)*packedRows:]
-			if p.ta {
-				copy8(&dst[0], &p.a[k*p.m+top], 4*p.m, n, mask(end-top))
-			} else {
-				transposeRows(dst, packedRows, p.a[top*p.k+k:], p.k, end-top, n)
-			}
-		}
+		copy8(&p.left[panel*p.k*packedRows], &p.a[top], 4*p.m, p.k, mask(end-top))
 	}
 }
 
@@ -154,52 +166,46 @@ func (p *job) packRight(dst []float32, panel, k, n int) {
 		copy16(&dst[0], &p.b[k*p.n+j], 4*p.n, n, mask(width))
 		return
 	}
-	transposeRows(dst, tileColumns, p.b[j*p.k+k:], p.k, min(8, width), n)
-	if width <= 8 {
-		transposeRows(dst[8:], tileColumns, nil, 0, 0, n)
-	} else {
-		transposeRows(dst[8:], tileColumns, p.b[(j+8)*p.k+k:], p.k, width-8, n)
+	for half := 0; half < tileColumns; half += 8 {
+		start := min(half, width-1) // past the last row, any will do
+		transposeRows(dst[half:], p.b[(j+start)*p.k+k:], p.k, width-start, n)
 	}
 }
 
-// transposeRows writes n columns of 8 rows to dst, width elements apart. Those
-// after the first few rows are 0.
-func transposeRows(dst []float32, width int, src []float32, ld, few, n int) {
+// transposeRows writes n columns of 8 rows of src, which are ld elements apart,
+// to each 16 of dst. Where there are fewer rows, the last one stands for those
+// that lack.
+func transposeRows(dst, src []float32, ld, few, n int) {
 	var rows [8]*float32
 	for r := range rows {
-		rows[r] = &zeros[0]
-		if r < few {
-			rows[r] = &src[r*ld]
-		}
+		rows[r] = &src[min(r, few-1)*ld]
 	}
 	done := n &^ 7
 	if done > 0 {
-		transpose8(&dst[0], 4*width, &rows, done/8)
+		transpose8(&dst[0], 4*tileColumns, &rows, done/8)
 	}
 	for i := done; i < n; i++ {
-		column := dst[i*width:][:8]
-		clear(column)
-		for r := range few {
-			column[r] = src[r*ld+i]
+		column := dst[i*tileColumns:][:8]
+		for r := range column {
+			column[r] = src[min(r, few-1)*ld+i]
 		}
 	}
 }
 
-var (
-	zeros [deepest]float32
-	masks = [2 * tileColumns]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
-)
+var masks = [2 * tileColumns]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 
 // mask keeps the first n elements.
 func mask(n int) *int32 { return &masks[tileColumns-n] }
 
-// right is some panels of B, packed: those of the product, or else in store.
-func (p *job) right(store []float32, panel, panels, k, n int) []float32 {
+// right is n elements from k of panel i of a strip of B, packed: those of the
+// product, or else in store, where they are packed unless they are there.
+func (p *job) right(store []float32, strip, i, k, n int, there bool) []float32 {
 	if p.packed != nil {
-		return p.packed[(k*p.columns+n*panel)*tileColumns:]
+		return p.packed[((strip+i)*p.k+k)*tileColumns:]
 	}
-	for i := range panels {
-		p.packRight(store[i*n*tileColumns:], panel+i, k, n)
+	store = store[i*p.span*tileColumns:]
+	if !there {
+		p.packRight(store, strip+i, k, n)
 	}
 	return store
 }
@@ -209,7 +215,7 @@ func (p *job) scratch(panels int) *[]float32 {
 	if p.packed != nil {
 		panels = 0
 	}
-	return borrow[float32](panels * tileColumns * p.depth)
+	return borrow[float32](panels * tileColumns * p.span)
 }
 
 // tiling computes the panels of B for the panels of A at hand, one group of
@@ -220,7 +226,7 @@ func (t *tiling) do(from, to int) {
 	p := (*job)(t)
 	for from < to {
 		group, panel := from/p.columns, from%p.columns
-		panels := min(to-from, p.columns-panel, stripPanels)
+		panels := min(to-from, p.columns-panel, p.stripPanels())
 		top, end := group*p.rows/p.groups, (group+1)*p.rows/p.groups
 		p.strip(top, end, panel, panels)
 		from += panels
@@ -231,19 +237,74 @@ func (t *tiling) do(from, to int) {
 func (p *job) strip(top, end, panel, panels int) {
 	store := p.scratch(panels)
 	defer giveBack(store)
-	for k := 0; k < p.k; k += p.depth {
-		n := min(p.depth, p.k-k)
-		right := p.right(*store, panel, panels, k, n)
-		for block := top; block < end; block += blockPanels {
+	for k := 0; k < p.k; k += p.span {
+		n := min(p.span, p.k-k)
+		for block := top; block < end; block += p.blockRows() {
 			for i := range panels {
-				t := p.column(panel+i, k, right[i*n*tileColumns:])
-				for row := block; row < min(block+blockPanels, end); row++ {
-					t.compute(p.first+row, &p.left[(k*p.rows+n*row)*packedRows])
+				right := p.right(*store, panel, i, k, n, block > top)
+				var next ahead
+				if block == top {
+					next = p.after(panel+i, k, n)
 				}
+				p.panel(panel+i, k, n, right, block, min(block+p.blockRows(), end), next)
 			}
 		}
 	}
 	p.activate(rowStart(p.m, p.first+top), rowStart(p.m, p.first+end), panel, panels)
+}
+
+// panel adds n products from k to what a panel of B makes of the panels
+// [top, end) of A at hand.
+func (p *job) panel(panel, k, n int, right []float32, top, end int, next ahead) {
+	for from := k; from < k+n; from += p.depth {
+		c := p.column(panel, from, right[(from-k)*tileColumns:])
+		for row := top; row < end; row++ {
+			c.compute(p.first+row, &next)
+		}
+	}
+}
+
+// An ahead is what will be read next: lines that are step bytes apart.
+type ahead struct {
+	at          uintptr
+	step, lines int
+}
+
+// after is what the panel after this one is made of.
+func (p *job) after(panel, k, n int) ahead {
+	panel++
+	switch {
+	case panel >= p.columns:
+	case p.packed != nil:
+		return ahead{address(p.packed, (panel*p.k+k)*tileColumns), line, n}
+	case !p.tb:
+		return ahead{address(p.b, k*p.n+panel*tileColumns), 4 * p.n, n}
+	case n == p.k: // its rows are beside each other
+		return ahead{address(p.b, panel*tileColumns*n), line, n}
+	}
+	return ahead{}
+}
+
+// line is the size of a cache's line, in bytes.
+const line = 64
+
+// address is where x[i] is. Nothing is done with it but to fetch what is there:
+// should it move, no harm is done.
+func address(x []float32, i int) uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(x))) + uintptr(4*i)
+}
+
+// take is what a tile of so many products fetches: a part of it, or where all
+// was taken, what it reads anyway.
+func (a *ahead) take(depth int, b *float32) (at uintptr, step int) {
+	if a.lines <= 0 {
+		return uintptr(unsafe.Pointer(b)), 0
+	}
+	at, step = a.at, a.step
+	lines := depth / unrolled
+	a.at += uintptr(lines * step)
+	a.lines -= lines
+	return at, step
 }
 
 // activate does what tiles do not, for some rows and panels of B.
@@ -261,13 +322,14 @@ func (p *job) activate(top, end, panel, panels int) {
 // A column is a panel of B in one block, which takes part in many tiles.
 type column struct {
 	*job
-	depth, mode int
+	k, depth    int // the products
+	from, width int // the columns
+	mode        int
 	b, bias     *float32
-	from, width int
 }
 
 func (p *job) column(panel, k int, b []float32) (c column) {
-	c.job, c.b, c.depth = p, &b[0], min(p.depth, p.k-k)
+	c.job, c.b, c.k, c.depth = p, &b[0], k, min(p.depth, p.k-k)
 	c.from = panel * tileColumns
 	c.width = min(tileColumns, p.n-c.from)
 	if p.acc || k > 0 {
@@ -289,36 +351,55 @@ func (p *job) column(panel, k int, b []float32) (c column) {
 	return c
 }
 
-// compute is the tile of a panel of rows, which are packed at a.
-func (c *column) compute(panel int, a *float32) {
+// compute is the tile of a panel of A.
+func (c *column) compute(panel int, next *ahead) {
 	top := rowStart(c.m, panel)
 	rows := rowStart(c.m, panel+1) - top
 	if c.width == tileColumns {
-		c.tile(rows, a, &c.c[top*c.n+c.from], 4*c.n)
+		c.tile(panel, top, rows, &c.c[top*c.n+c.from], 4*c.n, next)
 		return
 	}
 	var edge [tileRows][tileColumns]float32
 	for r := range rows {
 		copy(edge[r][:c.width], c.c[(top+r)*c.n+c.from:])
 	}
-	c.tile(rows, a, &edge[0][0], 4*tileColumns)
+	c.tile(panel, top, rows, &edge[0][0], 4*tileColumns, next)
 	for r := range rows {
 		copy(c.c[(top+r)*c.n+c.from:], edge[r][:c.width])
 	}
 }
 
-func (c *column) tile(rows int, a, to *float32, ld int) {
+// tile calls the kernel for so many rows. One row is never alone among others.
+func (c *column) tile(panel, top, rows int, to *float32, ldc int, next *ahead) {
+	at, step := next.take(c.depth, c.b)
+	if c.left != nil {
+		a := &c.left[((panel-c.first)*c.job.k+c.k)*packedRows]
+		switch rows {
+		case 6:
+			turned6(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
+		case 5:
+			turned5(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
+		case 4:
+			turned4(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
+		case 3:
+			turned3(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
+		case 2:
+			turned2(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
+		}
+		return
+	}
+	a, lda := &c.a[top*c.job.k+c.k], 4*c.job.k
 	switch rows {
 	case 6:
-		tile6(c.depth, a, c.b, to, ld, c.bias, c.mode)
+		tile6(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
 	case 5:
-		tile5(c.depth, a, c.b, to, ld, c.bias, c.mode)
+		tile5(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
 	case 4:
-		tile4(c.depth, a, c.b, to, ld, c.bias, c.mode)
+		tile4(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
 	case 3:
-		tile3(c.depth, a, c.b, to, ld, c.bias, c.mode)
+		tile3(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
 	case 2:
-		tile2(c.depth, a, c.b, to, ld, c.bias, c.mode)
+		tile2(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
 	case 1:
 		row16(c.depth, a, c.b, 0, to, c.bias, c.mode)
 	}
@@ -333,18 +414,26 @@ func (o *oneRow) do(from, to int) {
 	store := p.scratch(4)
 	defer giveBack(store)
 	for panel := from; panel < to; {
-		panels := 1
+		panels, apart := 1, p.span
 		if to-panel >= 4 && (panel+4)*tileColumns <= p.n {
 			panels = 4
 		}
-		for k := 0; k < p.k; k += p.depth {
-			n := min(p.depth, p.k-k)
-			right := p.right(*store, panel, panels, k, n)
-			c := p.column(panel, k, right)
-			if panels == 4 {
-				row64(n, &p.a[k], c.b, 4*n*tileColumns, &p.c[c.from], c.bias, c.mode)
-			} else {
-				c.compute(0, &p.a[k])
+		if p.packed != nil {
+			apart = p.k
+		}
+		for k := 0; k < p.k; k += p.span {
+			n := min(p.span, p.k-k)
+			right := p.right(*store, panel, 0, k, n, false)
+			for i := 1; i < panels; i++ {
+				p.right(*store, panel, i, k, n, false)
+			}
+			for from := k; from < k+n; from += p.depth {
+				c := p.column(panel, from, right[(from-k)*tileColumns:])
+				if panels == 4 {
+					row64(c.depth, &p.a[from], c.b, 4*apart*tileColumns, &p.c[c.from], c.bias, c.mode)
+				} else {
+					c.compute(0, &ahead{})
+				}
 			}
 		}
 		p.activate(0, 1, panel, panels)

@@ -9,9 +9,10 @@ import "math"
 //	d = g + Decay*w
 //	m = m + B1*(d-m)
 //	v = B2*v + C2*d²
-//	w = w - Rate*m/(sqrt(v)/Scale + Epsilon)
+//	w = w - Rate*m/(sqrt(v)*Scale + Epsilon)
 //
-// The order of operations is PyTorch's, so that float32 rounds alike.
+// The order of operations is PyTorch's, so that float32 rounds alike, but for
+// Scale: PyTorch divides by its inverse, which takes half as long again.
 type Adam[F Float] struct {
 	Keep, Decay, B1, B2, C2, Rate, Scale, Epsilon F
 }
@@ -28,7 +29,7 @@ func (o *Adam[F]) update(w, g, m, v []F) {
 		d := g[i] + o.Decay*x
 		m[i] += o.B1 * (d - m[i])
 		v[i] = o.B2*v[i] + o.C2*d*d
-		w[i] = x - o.Rate*m[i]/(F(math.Sqrt(float64(v[i])))/o.Scale+o.Epsilon)
+		w[i] = x - o.Rate*m[i]/(F(math.Sqrt(float64(v[i])))*o.Scale+o.Epsilon)
 	}
 }
 

@@ -4,30 +4,55 @@
 
 package kernel
 
-// tile2 computes 2 rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.
+// tile2 computes 2 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
 //
 //go:noescape
-func tile2(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int)
+func tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile3 computes 3 rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.
+// turned2 is tile2 of packed columns of A.
 //
 //go:noescape
-func tile3(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int)
+func turned2(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile4 computes 4 rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.
+// tile3 computes 3 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
 //
 //go:noescape
-func tile4(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int)
+func tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile5 computes 5 rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.
+// turned3 is tile3 of packed columns of A.
 //
 //go:noescape
-func tile5(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int)
+func turned3(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile6 computes 6 rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.
+// tile4 computes 4 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
 //
 //go:noescape
-func tile6(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int)
+func tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// turned4 is tile4 of packed columns of A.
+//
+//go:noescape
+func turned4(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// tile5 computes 5 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
+//
+//go:noescape
+func tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// turned5 is tile5 of packed columns of A.
+//
+//go:noescape
+func turned5(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// tile6 computes 6 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
+//
+//go:noescape
+func tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// turned6 is tile6 of packed columns of A.
+//
+//go:noescape
+func turned6(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
 // row16 computes 16 columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.
 //

@@ -26,42 +26,115 @@ const (
 // out the same in all of them.
 func products() {
 	for rows := 2; rows <= 6; rows++ {
-		name := fmt.Sprintf("tile%d", rows)
-		begin(name, "func(k int, a, b, c *float32, ldc int, bias *float32, mode int)",
-			fmt.Sprintf("%s computes %d rows and 16 columns of C, whose rows are ldc bytes apart, from packed panels of A and B.", name, rows))
-		b, c, ldc := load("b"), load("c"), load("ldc")
-		rowsOfC := []Register{c}
-		for len(rowsOfC) < rows {
-			next := GP64()
-			MOVQ(rowsOfC[len(rowsOfC)-1], next)
-			ADDQ(ldc, next)
-			rowsOfC = append(rowsOfC, next)
-		}
-		tile([]Register{b}, rowsOfC, vector)
+		tile(rows)
+		turned(rows)
 	}
-	for _, panels := range []int{1, 4} {
-		name := fmt.Sprintf("row%d", panels*columns)
-		begin(name, "func(k int, a, b *float32, ldb int, c, bias *float32, mode int)",
-			fmt.Sprintf("%s computes %d columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.", name, panels*columns))
-		b, ldb := []Register{load("b")}, load("ldb")
-		for len(b) < panels {
-			next := GP64()
-			MOVQ(b[len(b)-1], next)
-			ADDQ(ldb, next)
-			b = append(b, next)
-		}
-		tile(b, []Register{load("c")}, 1)
+	row(1)
+	row(4)
+}
+
+// A product is a kernel for some rows of C, and some panels of B beside each
+// other.
+type product struct {
+	rows    int
+	left    func(r, i int) Mem // the element of A in row r, i products ahead
+	advance func(n int)        // moves left
+	b       []Register
+	c       rowsApart
+	fetch   func() // is done every few products
+}
+
+// tile multiplies rows of A.
+func tile(rows int) {
+	begin(fmt.Sprintf("tile%d", rows), "func(k int, a *float32, lda int, b, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)",
+		fmt.Sprintf("tile%d computes %d rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.", rows, rows))
+	a := every("a", "lda", rows)
+	product{
+		rows: rows,
+		left: a.at,
+		advance: func(n int) {
+			for _, r := range a.thirds {
+				ADDQ(Imm(uint64(4*n)), r)
+			}
+		},
+		b: []Register{load("b")}, c: every("c", "ldc", rows), fetch: fetching(),
+	}.compute()
+}
+
+// turned multiplies columns of A, which are packed.
+func turned(rows int) {
+	begin(fmt.Sprintf("turned%d", rows), "func(k int, a, b, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)",
+		fmt.Sprintf("turned%d is tile%d of packed columns of A.", rows, rows))
+	a := load("a")
+	product{
+		rows:    rows,
+		left:    func(r, i int) Mem { return at(a, i*vector+r) },
+		advance: func(n int) { ADDQ(U32(4*vector*n), a) },
+		b:       []Register{load("b")}, c: every("c", "ldc", rows), fetch: fetching(),
+	}.compute()
+}
+
+// row multiplies one row of A.
+func row(panels int) {
+	name := fmt.Sprintf("row%d", panels*columns)
+	begin(name, "func(k int, a, b *float32, ldb int, c, bias *float32, mode int)",
+		fmt.Sprintf("%s computes %d columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.", name, panels*columns))
+	a, b, ldb := load("a"), []Register{load("b")}, load("ldb")
+	for len(b) < panels {
+		next := GP64()
+		MOVQ(b[len(b)-1], next)
+		ADDQ(ldb, next)
+		b = append(b, next)
+	}
+	product{
+		rows:    1,
+		left:    func(_, i int) Mem { return at(a, i) },
+		advance: func(n int) { ADDQ(Imm(uint64(4*n)), a) },
+		b:       b, c: rowsApart{thirds: []Register{load("c")}}, fetch: func() {},
+	}.compute()
+}
+
+// rowsApart are rows that are some bytes apart. Every third is in a register.
+type rowsApart struct {
+	thirds []Register
+	apart  Register
+}
+
+func every(first, apart string, rows int) rowsApart {
+	all := rowsApart{[]Register{load(first)}, load(apart)}
+	for r := 3; r < rows; r += 3 {
+		next := GP64()
+		LEAQ(Mem{Base: all.thirds[0], Index: all.apart, Scale: 2}, next)
+		ADDQ(all.apart, next)
+		all.thirds = append(all.thirds, next)
+	}
+	return all
+}
+
+// at is element i of row r.
+func (a rowsApart) at(r, i int) Mem {
+	m := at(a.thirds[r/3], i)
+	if r%3 > 0 {
+		m.Index, m.Scale = a.apart, uint8(r%3)
+	}
+	return m
+}
+
+// fetching brings a line to the second cache each time.
+func fetching() func() {
+	next, step := load("next"), load("step")
+	return func() {
+		PREFETCHT1(at(next, 0))
+		ADDQ(step, next)
 	}
 }
 
-// tile is the body of a kernel for some rows of C, and some panels of B beside
-// each other. A has stride elements for each k.
-func tile(b, c []Register, stride int) {
-	k, a := load("k"), load("a")
-	sums := make([][]VecVirtual, len(c))
-	for r := range c {
-		PREFETCHT0(at(c[r], 0))
-		for range 2 * len(b) {
+func (p product) compute() {
+	k := load("k")
+	sums := make([][]VecVirtual, p.rows)
+	for r := range sums {
+		PREFETCHT0(p.c.at(r, 0))
+		for range 2 * len(p.b) {
 			sums[r] = append(sums[r], zero())
 		}
 	}
@@ -69,29 +142,30 @@ func tile(b, c []Register, stride int) {
 	JLT(LabelRef("rest"))
 	Label("several")
 	for i := range unrolled {
-		multiply(sums, a, b, i, stride)
+		p.multiply(sums, i)
 	}
-	advance(a, b, unrolled, stride)
+	p.move(unrolled)
+	p.fetch()
 	SUBQ(Imm(unrolled), k)
 	JGE(LabelRef("several"))
 	Label("rest")
 	ADDQ(Imm(unrolled), k)
 	JZ(LabelRef("done"))
 	Label("one")
-	multiply(sums, a, b, 0, stride)
-	advance(a, b, 1, stride)
+	p.multiply(sums, 0)
+	p.move(1)
 	DECQ(k)
 	JNZ(LabelRef("one"))
 	Label("done")
-	finish(sums, c)
+	p.finish(sums)
 }
 
 // multiply adds the products of k+i. The elements of B stay in registers where
 // there is more than one row to share them.
-func multiply(sums [][]VecVirtual, a Register, b []Register, i, stride int) {
+func (p product) multiply(sums [][]VecVirtual, i int) {
 	var right []Op
 	for j := range sums[0] {
-		var v Op = at(b[j/2], i*columns+j%2*vector)
+		var v Op = at(p.b[j/2], i*columns+j%2*vector)
 		if len(sums) > 1 {
 			y := YMM()
 			VMOVUPS(v, y)
@@ -101,22 +175,22 @@ func multiply(sums [][]VecVirtual, a Register, b []Register, i, stride int) {
 	}
 	for r, row := range sums {
 		left := YMM()
-		VBROADCASTSS(at(a, i*stride+r), left)
+		VBROADCASTSS(p.left(r, i), left)
 		for j, sum := range row {
 			VFMADD231PS(right[j], left, sum)
 		}
 	}
 }
 
-func advance(a Register, b []Register, n, stride int) {
-	ADDQ(U32(4*n*stride), a)
-	for _, p := range b {
-		ADDQ(U32(4*n*columns), p)
+func (p product) move(n int) {
+	p.advance(n)
+	for _, b := range p.b {
+		ADDQ(U32(4*n*columns), b)
 	}
 }
 
 // finish adds C and the bias, applies ReLU, each if asked for, and stores.
-func finish(sums [][]VecVirtual, c []Register) {
+func (p product) finish(sums [][]VecVirtual) {
 	mode, bias := load("mode"), load("bias")
 	each := func(f func(r, j int)) {
 		for r := range sums {
@@ -127,7 +201,7 @@ func finish(sums [][]VecVirtual, c []Register) {
 	}
 	TESTQ(U32(modeAdd), mode)
 	JZ(LabelRef("added"))
-	each(func(r, j int) { VADDPS(at(c[r], j*vector), sums[r][j], sums[r][j]) })
+	each(func(r, j int) { VADDPS(p.c.at(r, j*vector), sums[r][j], sums[r][j]) })
 	Label("added")
 	TESTQ(bias, bias)
 	JZ(LabelRef("biased"))
@@ -144,6 +218,6 @@ func finish(sums [][]VecVirtual, c []Register) {
 	none := zero()
 	each(func(r, j int) { rectify(sums[r][j], none) })
 	Label("store")
-	each(func(r, j int) { VMOVUPS(sums[r][j], at(c[r], j*vector)) })
+	each(func(r, j int) { VMOVUPS(sums[r][j], p.c.at(r, j*vector)) })
 	end()
 }

@@ -30,7 +30,7 @@ func optimizers() {
 		VMOVUPS(v, p[3])
 
 		VSQRTPS(v, v)
-		VDIVPS(c["scale"], v, v)
+		VMULPS(c["scale"], v, v)
 		VADDPS(c["epsilon"], v, v)
 		VMULPS(c["rate"], m, m)
 		VDIVPS(v, m, m)
