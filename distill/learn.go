@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 )
 
@@ -98,7 +99,7 @@ func (s *session) tune() error {
 	for i, p := range params {
 		t := &tuning{treatment: treatments[i]}
 		for _, name := range s.Optimizer.Slots() {
-			slot := tensor.New(tensor.Of(p.Value.Dtype()), tensor.WithShape(p.Value.Shape()...))
+			slot := graph.Zeros(p.Value.Dtype(), p.Value.Shape()...)
 			if s.resumed.Tensors != nil {
 				if err := s.recall("slot/"+name+"/"+p.Name, slot); err != nil {
 					return err

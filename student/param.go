@@ -76,7 +76,7 @@ func (ps *Params) meet(name string, d tensor.Dtype, shape []int, init Init) (*Pa
 	if init == nil {
 		return nil, fmt.Errorf("parameter %s has no Init; want one, such as Zeros", name)
 	}
-	p := &Param{Name: name, Value: tensor.New(tensor.Of(d), tensor.WithShape(shape...))}
+	p := &Param{Name: name, Value: graph.Zeros(d, shape...)}
 	if err := fill(p.Value, init, rand.New(rand.NewPCG(ps.seed, graph.HashString(name)))); err != nil {
 		return nil, fmt.Errorf("parameter %s: %w", name, err)
 	}

@@ -80,12 +80,25 @@ func typeOf(dims int, d tensor.Dtype) hm.Type {
 func newValue(d tensor.Dtype, s tensor.Shape) gorgonia.Value {
 	switch {
 	case len(s) > 0:
-		return tensor.New(tensor.Of(d), tensor.WithShape(s.Clone()...))
+		return Zeros(d, s...)
 	case d == tensor.Float64:
 		return gorgonia.NewF64(0)
 	default:
 		return gorgonia.NewF32(0)
 	}
+}
+
+// Zeros is a tensor of float32 or float64, in memory that is quick to go
+// through.
+func Zeros(d tensor.Dtype, shape ...int) *tensor.Dense {
+	n := tensor.Shape(shape).TotalSize()
+	var backing any
+	if d == tensor.Float32 {
+		backing = kernel.Zeros[float32](n)
+	} else {
+		backing = kernel.Zeros[float64](n)
+	}
+	return tensor.New(tensor.WithShape(slices.Clone(shape)...), tensor.WithBacking(backing))
 }
 
 func (o *op) Arity() int { return len(o.in) }

@@ -81,7 +81,7 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 		return nil
 	}
 	p := newJob(product[float32]{tb: tb, n: n, k: k, b: b})
-	packed := make([]float32, p.columns*tileColumns*k)
+	packed := Zeros[float32](p.columns * tileColumns * k)
 	for panel := range p.columns {
 		p.packRight(packed[panel*tileColumns*k:], panel, 0, k)
 	}

@@ -6,7 +6,7 @@ func SumSquares[F Float](x []F) float64 {
 	const block = 4096
 	sums := borrow[float64]((len(x) + block - 1) / block)
 	defer giveBack(sums)
-	Rows(len(*sums), block, func(from, to int) {
+	Rows(len(*sums), 8*block, func(from, to int) {
 		for i := from; i < to; i++ {
 			(*sums)[i] = sumSquares(x[i*block : min((i+1)*block, len(x))])
 		}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package kernel
+
+func askForLargePages(start, size uintptr) {}
