@@ -21,7 +21,7 @@ const (
 	stripSize, blockSize = 1 << 16, 1 << 17
 	// fewPanels of B are too few to be shared.
 	fewPanels = 8
-	// chunk is how many elements of A are packed at once, where it has many.
+	// chunk is how many elements of A are packed at once, at most.
 	chunk = 1 << 20
 )
 
@@ -43,8 +43,9 @@ type job struct {
 	edge    [tileColumns]float32 // the bias of the last of them, and zeros
 
 	first, rows int       // the panels of A at hand
-	left        []float32 // those, packed
-	groups      int       // of them, to be shared where B has few panels
+	low, high   int       // the products at hand
+	left        []float32 // A at hand, packed
+	groups      int       // of its panels, to be shared where B has few
 }
 
 func newJob(x product[float32]) job {
@@ -98,27 +99,29 @@ func split(r ranger, n, products int) {
 }
 
 func (p *job) run() {
+	all := rowPanels(p.m)
 	if !p.ta {
-		p.some(0, rowPanels(p.m))
+		p.some(0, all, 0, p.k)
 		return
 	}
-	all := rowPanels(p.m)
-	most := max(p.blockRows(), chunk/(packedRows*p.k))
-	left := borrow[float32](packedRows * p.k * min(all, most))
+	most := max(p.blockRows(), chunk/(packedRows*p.span))
+	left := borrow[float32](packedRows * p.span * min(all, most))
 	defer giveBack(left)
 	p.left = *left
 	for first := 0; first < all; first += most {
-		p.some(first, min(most, all-first))
+		for low := 0; low < p.k; low += p.span {
+			p.some(first, min(most, all-first), low, min(low+p.span, p.k))
+		}
 	}
 }
 
-// some does some panels of A.
-func (p *job) some(first, rows int) {
-	p.first, p.rows, p.groups = first, rows, 1
+// some does some panels of A, and some of the products.
+func (p *job) some(first, rows, low, high int) {
+	p.first, p.rows, p.low, p.high, p.groups = first, rows, low, high, 1
 	if p.columns < fewPanels {
 		p.groups = (rows + fewPanels - 1) / fewPanels
 	}
-	size := rows * tileRows * p.k
+	size := rows * tileRows * (high - low)
 	if p.ta {
 		split((*leftPacking)(p), rows, size*tileColumns)
 	}
@@ -154,7 +157,8 @@ type leftPacking job
 func (p *leftPacking) do(from, to int) {
 	for panel := from; panel < to; panel++ {
 		top, end := rowStart(p.m, p.first+panel), rowStart(p.m, p.first+panel+1)
-		copy8(&p.left[panel*p.k*packedRows], &p.a[top], 4*p.m, p.k, mask(end-top))
+		n := p.high - p.low
+		copy8(&p.left[panel*n*packedRows], &p.a[p.low*p.m+top], 4*p.m, n, mask(end-top))
 	}
 }
 
@@ -237,8 +241,8 @@ func (t *tiling) do(from, to int) {
 func (p *job) strip(top, end, panel, panels int) {
 	store := p.scratch(panels)
 	defer giveBack(store)
-	for k := 0; k < p.k; k += p.span {
-		n := min(p.span, p.k-k)
+	for k := p.low; k < p.high; k += p.span {
+		n := min(p.span, p.high-k)
 		for block := top; block < end; block += p.blockRows() {
 			for i := range panels {
 				right := p.right(*store, panel, i, k, n, block > top)
@@ -250,7 +254,9 @@ func (p *job) strip(top, end, panel, panels int) {
 			}
 		}
 	}
-	p.activate(rowStart(p.m, p.first+top), rowStart(p.m, p.first+end), panel, panels)
+	if p.high == p.k {
+		p.activate(rowStart(p.m, p.first+top), rowStart(p.m, p.first+end), panel, panels)
+	}
 }
 
 // panel adds n products from k to what a panel of B makes of the panels
@@ -373,7 +379,7 @@ func (c *column) compute(panel int, next *ahead) {
 func (c *column) tile(panel, top, rows int, to *float32, ldc int, next *ahead) {
 	at, step := next.take(c.depth, c.b)
 	if c.left != nil {
-		a := &c.left[((panel-c.first)*c.job.k+c.k)*packedRows]
+		a := &c.left[((panel-c.first)*(c.high-c.low)+c.k-c.low)*packedRows]
 		switch rows {
 		case 6:
 			turned6(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)

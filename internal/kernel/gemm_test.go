@@ -15,7 +15,7 @@ func TestGemm(t *testing.T) {
 }
 
 func testGemm[F Float](t *testing.T) {
-	for _, large := range [][3]int{{65, 31, 3}, {7, 33, 600}, {20, 3, 257}, {9, 70, 512}} {
+	for _, large := range [][3]int{{65, 31, 3}, {7, 33, 600}, {20, 3, 257}, {9, 70, 512}, {13, 35, 3001}} {
 		checkGemm[F](t, large[0], large[1], large[2])
 	}
 	most := 18
@@ -118,7 +118,7 @@ func checkRows(t *testing.T, m, n, k int, act Act) {
 // More rows than are packed at once, and few columns: rows are shared.
 func TestGemmManyRows(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		for _, s := range [][3]int{{800, 3, 1100}, {300, 17, 5}} {
+		for _, s := range [][3]int{{800, 3, 1100}, {300, 17, 5}, {700, 5, 1600}} {
 			checkGemm[float32](t, s[0], s[1], s[2])
 		}
 	})
