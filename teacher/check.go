@@ -39,7 +39,7 @@ func Check(c Card, b data.Batch, s data.Signals) error {
 	var first error
 	at := ""
 	for name, f := range c.Signals {
-		if at != "" && name > at {
+		if first != nil && name > at {
 			continue // of several errors the first in the alphabet
 		}
 		if err := checkSignal(name, f, b, s[name]); err != nil {
