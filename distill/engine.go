@@ -47,7 +47,7 @@ type engine struct {
 	// What is made anew in each step, and keeps its memory.
 	row    []float64
 	params []*student.Param
-	of     []*tensor.Dense // the gradients of params
+	by     []*tensor.Dense // the gradients by params
 }
 
 // newEngine compiles the graph. The parameters that losses have of their own
@@ -278,12 +278,12 @@ func addTo[T floating](dst, src []T, first bool) {
 // grads are the parameters with their gradients of the last pass, over n
 // batches, until it is called again.
 func (e *engine) grads(n int) ([]*student.Param, []*tensor.Dense) {
-	e.params, e.of = e.params[:0], e.of[:0]
+	e.params, e.by = e.params[:0], e.by[:0]
 	for p, g := range e.program.Grads() {
 		if n > 1 {
 			g = e.sums[p]
 		}
-		e.params, e.of = append(e.params, p), append(e.of, g)
+		e.params, e.by = append(e.params, p), append(e.by, g)
 	}
-	return e.params, e.of
+	return e.params, e.by
 }

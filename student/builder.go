@@ -57,7 +57,7 @@ type build struct {
 	met      []*Param
 	nodes    map[*Param]*gorgonia.Node
 	inputs   map[string]*gorgonia.Node
-	own      map[*gorgonia.Node]*tensor.Dense // what [Program.Let] has bound to values
+	own      map[*gorgonia.Node]*tensor.Dense // bound to inputs, over memory that [Program.Let] is given
 	scalars  []bound
 	checked  map[*gorgonia.Node]bool
 	dropouts map[string]int // in each scope
