@@ -33,6 +33,7 @@ func (s *session) learn(g group) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
+	s.course.used.takeBack(g.batches...)
 	s.state.Step, s.state.Epoch, s.state.Batch = at+1, g.epoch, g.next
 	if g.end {
 		s.state.Epoch, s.state.Batch = g.epoch+1, 0

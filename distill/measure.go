@@ -72,6 +72,7 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 			return Metrics{}, err
 		}
 		rows += b.N
+		v.used.takeBack(t)
 	}
 	if rows == 0 {
 		return Metrics{}, fmt.Errorf("distill: %w", errEmpty)

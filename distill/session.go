@@ -275,10 +275,10 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 				}
 				g.batches = append(g.batches, t)
 			}
-			held = nil
+			held = held[:0]
 			return yield(g, nil)
 		}
-		for b, err := range s.Train.Batches(ctx, epoch, from) {
+		for b, err := range s.course.source.Batches(ctx, epoch, from) {
 			if err != nil {
 				yield(group{}, err)
 				return
