@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -80,13 +81,32 @@ func (c course) teach(ctx context.Context, b data.Batch) (s data.Signals, err er
 	return teacher.Ask(ctx, c.teacher, b, c.used.answer())
 }
 
+// apart says whether the teacher may be asked for more while the student works.
+// One that is live is asked in its turn, and so is one without a fingerprint: it
+// may depend on the student, or on what is done between two steps.
+func (c course) apart() bool {
+	return c.teacher == nil || !c.card.Live && c.card.Fingerprint != [32]byte{}
+}
+
+// all yields the batches of epoch 0, with the teacher's answers.
+func (c course) all(ctx context.Context) iter.Seq2[taught, error] {
+	return func(yield func(taught, error) bool) {
+		for b, err := range c.source.Batches(ctx, 0, 0) {
+			t := taught{Batch: b}
+			if err == nil {
+				t, err = c.ask(ctx, b)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // first is the first batch of all.
 func (c course) first(ctx context.Context) (taught, error) {
-	for b, err := range c.source.Batches(ctx, 0, 0) {
-		if err != nil {
-			return taught{}, err
-		}
-		return c.ask(ctx, b)
+	for t, err := range c.all(ctx) {
+		return t, err
 	}
 	return taught{}, errEmpty
 }
