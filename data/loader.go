@@ -69,12 +69,17 @@ func (l Loader) Len() int {
 // Batches implements [Source]. From may be as high as Len: nothing is left of
 // the epoch then. A cancelled context ends the stream with its error.
 func (l Loader) Batches(ctx context.Context, epoch, from int) iter.Seq2[Batch, error] {
+	return l.batches(ctx, epoch, from, NewBatch)
+}
+
+// batches is Batches, reading into what room makes.
+func (l Loader) batches(ctx context.Context, epoch, from int, room func(Spec, int) (Batch, error)) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		if err := l.check(epoch, from); err != nil {
 			yield(Batch{}, err)
 			return
 		}
-		for b, err := range ahead(l.prefetch(), l.read(epoch, from)) {
+		for b, err := range ahead(l.prefetch(), l.read(epoch, from, room)) {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -128,12 +133,15 @@ func (l Loader) prefetch() int {
 
 // read yields the batches of an epoch, one at a time. Whatever calls the set
 // outside of the iterator does so on the caller's goroutine.
-func (l Loader) read(epoch, from int) iter.Seq2[Batch, error] {
+func (l Loader) read(epoch, from int, room func(Spec, int) (Batch, error)) iter.Seq2[Batch, error] {
 	spec, order := l.Spec(), l.order(epoch)
 	return func(yield func(Batch, error) bool) {
 		for start := from * l.Batch; start < len(order); start += l.Batch {
 			rows := order[start:min(start+l.Batch, len(order))]
-			b, err := l.batch(spec, epoch, rows)
+			b, err := room(spec, l.Batch)
+			if err == nil {
+				err = l.fill(&b, spec, epoch, rows)
+			}
 			if !yield(b, err) || err != nil {
 				return
 			}
@@ -153,18 +161,15 @@ func (l Loader) order(epoch int) []int {
 	return order
 }
 
-func (l Loader) batch(spec Spec, epoch int, rows []int) (Batch, error) {
-	b, err := NewBatch(spec, l.Batch)
-	if err != nil {
-		return Batch{}, err
-	}
+// fill reads the rows into an empty batch.
+func (l Loader) fill(b *Batch, spec Spec, epoch int, rows []int) error {
 	view := func(id uint64) uint64 { return l.view(spec.Views, epoch, id) }
 	for _, i := range rows {
 		if err := b.read(l.Set, i, view, len(spec.Classes)); err != nil {
-			return Batch{}, err
+			return err
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // view is drawn from the sample's id rather than its place, so that a subset

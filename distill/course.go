@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -22,10 +22,12 @@ type course struct {
 	card    teacher.Card
 	spec    data.Spec // of the source
 	classes int       // 0 if their number is not known
+	used    *recycler
 }
 
 func newCourse(m *student.Model, src data.Source, t teacher.Teacher, card teacher.Card) course {
-	c := course{student: m, source: src, teacher: t, card: card, spec: src.Spec()}
+	c := course{student: m, teacher: t, card: card, spec: src.Spec(), used: &recycler{}}
+	c.source = c.used.lend(src)
 	if c.classes = len(c.spec.Classes); c.classes == 0 {
 		c.classes = last(m.Taps()["logits"].Shape)
 	}
@@ -76,16 +78,35 @@ func (c course) teach(ctx context.Context, b data.Batch) (s data.Signals, err er
 			err = fmt.Errorf("distill: the teacher panicked: %v", p)
 		}
 	}()
-	return c.teacher.Teach(ctx, b)
+	return teacher.Ask(ctx, c.teacher, b, c.used.answer())
+}
+
+// apart says whether the teacher may be asked for more while the student works.
+// One that is live is asked in its turn, and so is one without a fingerprint: it
+// may depend on the student, or on what is done between two steps.
+func (c course) apart() bool {
+	return c.teacher == nil || !c.card.Live && c.card.Fingerprint != [32]byte{}
+}
+
+// all yields the batches of epoch 0, with the teacher's answers.
+func (c course) all(ctx context.Context) iter.Seq2[taught, error] {
+	return func(yield func(taught, error) bool) {
+		for b, err := range c.source.Batches(ctx, 0, 0) {
+			t := taught{Batch: b}
+			if err == nil {
+				t, err = c.ask(ctx, b)
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // first is the first batch of all.
 func (c course) first(ctx context.Context) (taught, error) {
-	for b, err := range c.source.Batches(ctx, 0, 0) {
-		if err != nil {
-			return taught{}, err
-		}
-		return c.ask(ctx, b)
+	for t, err := range c.all(ctx) {
+		return t, err
 	}
 	return taught{}, errEmpty
 }
@@ -148,15 +169,26 @@ func checkRows(what string, t *tensor.Dense, n int, f data.Field) error {
 // checkInputs refuses what is not finite, which would come back as an answer of
 // the teacher. A program refuses what does not fit it.
 func checkInputs(b data.Batch) error {
-	for _, name := range slices.Sorted(maps.Keys(b.In)) {
-		t := b.In[name]
-		if t == nil || t.Dims() == 0 || !plain(t) {
-			continue
+	var first error
+	at := ""
+	for name, t := range b.In {
+		if first != nil && name > at {
+			continue // of several errors the first in the alphabet
 		}
-		for r := range min(b.N, t.Shape()[0]) {
-			if !finite(data.Row[float32](t, r)) || !finite(data.Row[float64](t, r)) {
-				return fmt.Errorf("distill: input %q of sample %d has a NaN or an infinity; want finite numbers", name, b.ID[r].Sample)
-			}
+		if err := checkInput(name, t, b); err != nil {
+			first, at = err, name
+		}
+	}
+	return first
+}
+
+func checkInput(name string, t *tensor.Dense, b data.Batch) error {
+	if t == nil || t.Dims() == 0 || !plain(t) {
+		return nil
+	}
+	for r := range min(b.N, t.Shape()[0]) {
+		if !finite(data.Row[float32](t, r)) || !finite(data.Row[float64](t, r)) {
+			return fmt.Errorf("distill: input %q of sample %d has a NaN or an infinity; want finite numbers", name, b.ID[r].Sample)
 		}
 	}
 	return nil

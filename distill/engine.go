@@ -40,9 +40,14 @@ type engine struct {
 	weigh   *student.Program // computes only the weights of the rows
 	rows    []Rows
 	means   []*gorgonia.Node
-	totals  []float64 // weight of all rows of the step, for each term
+	scores  *gorgonia.Node // the logits of the student, nil if it has none for each row
+	totals  []float64      // weight of all rows of the step, for each term
 	sums    map[*student.Param]*tensor.Dense
-	row     []float64
+
+	// What is made anew in each step, and keeps its memory.
+	row    []float64
+	params []*student.Param
+	by     []*tensor.Dense // the gradients by params
 }
 
 // newEngine compiles the graph. The parameters that losses have of their own
@@ -101,10 +106,14 @@ func (e *engine) combine(b *student.Builder) *gorgonia.Node {
 // observed are the nodes that are looked at besides the cost.
 func (e *engine) observed() []*gorgonia.Node {
 	all := append([]*gorgonia.Node(nil), e.means...)
-	if n := e.lesson.Student["logits"]; n != nil {
-		all = append(all, n)
+	n := e.lesson.Student["logits"]
+	if n == nil {
+		return all
 	}
-	return all
+	if n.Dims() == 2 && n.Dtype() != tensor.Int && n.Shape()[0] == e.lesson.Weight.Shape()[0] {
+		e.scores = n
+	}
+	return append(all, n)
 }
 
 // An outcome is what a pass over some batches came to.
@@ -224,13 +233,7 @@ func (e *engine) read(out *outcome, b taught) {
 
 // logits are the student's in the last run, (R, C), nil if it has none for
 // each row.
-func (e *engine) logits() *tensor.Dense {
-	n := e.lesson.Student["logits"]
-	if n == nil || n.Dims() != 2 || n.Dtype() == tensor.Int || n.Shape()[0] != e.lesson.Weight.Shape()[0] {
-		return nil
-	}
-	return e.program.Value(n)
-}
+func (e *engine) logits() *tensor.Dense { return e.program.Value(e.scores) }
 
 // classes are the labels of a batch, nil if they are no classes.
 func classes(b data.Batch) []int {
@@ -273,13 +276,14 @@ func addTo[T floating](dst, src []T, first bool) {
 }
 
 // grads are the parameters with their gradients of the last pass, over n
-// batches.
-func (e *engine) grads(n int) (params []*student.Param, grads []*tensor.Dense) {
+// batches, until it is called again.
+func (e *engine) grads(n int) ([]*student.Param, []*tensor.Dense) {
+	e.params, e.by = e.params[:0], e.by[:0]
 	for p, g := range e.program.Grads() {
 		if n > 1 {
 			g = e.sums[p]
 		}
-		params, grads = append(params, p), append(grads, g)
+		e.params, e.by = append(e.params, p), append(e.by, g)
 	}
-	return params, grads
+	return e.params, e.by
 }

@@ -34,6 +34,7 @@ func (s *session) learn(g group) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
+	s.course.used.takeBack(g.batches...)
 	s.state.Step, s.state.Epoch, s.state.Batch = at+1, g.epoch, g.next
 	if g.end {
 		s.state.Epoch, s.state.Batch = g.epoch+1, 0
@@ -41,7 +42,7 @@ func (s *session) learn(g group) (Step, error) {
 	return Step{
 		N: at + 1, Epoch: g.epoch, End: g.end, Rows: out.rows, Loss: out.loss, Terms: out.terms,
 		Accuracy: out.right / out.labelled, Rate: s.Optimizer.LearningRate(at), GradNorm: norm,
-		state: s.current,
+		session: s,
 	}, nil
 }
 
@@ -144,13 +145,15 @@ func (s *session) update(step int, out outcome, n int) (norm float64, err error)
 
 // trained are the parameters that no group freezes, with their gradients.
 func (s *session) trained(n int) (params []*student.Param, grads []*tensor.Dense) {
-	all, g := s.train.grads(n)
-	for i, p := range all {
+	params, grads = s.train.grads(n)
+	kept := 0
+	for i, p := range params {
 		if !s.tuned[p].freeze {
-			params, grads = append(params, p), append(grads, g[i])
+			params[kept], grads[kept] = p, grads[i]
+			kept++
 		}
 	}
-	return params, grads
+	return params[:kept], grads[:kept]
 }
 
 func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

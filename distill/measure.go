@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/ahead"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -60,18 +62,22 @@ func (v *validation) compile(first taught) (err error) {
 func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 	var meter meter
 	rows, sums, totals := 0, make([]float64, len(v.terms)), make([]float64, len(v.terms))
-	for b, err := range v.source.Batches(ctx, 0, 0) {
-		if err != nil {
+	var batches ahead.Maker[taught]
+	for b, err := range batches.Make(v.all(ctx)) {
+		if err := cmp.Or(ctx.Err(), err); err != nil {
 			return Metrics{}, err
 		}
-		t, err := v.ask(ctx, b)
-		if err == nil {
-			err = v.batch(step, t, &meter, sums, totals)
+		add := func() { err = v.batch(step, b, &meter, sums, totals) }
+		if v.apart() {
+			batches.During(add)
+		} else {
+			add()
 		}
 		if err != nil {
 			return Metrics{}, err
 		}
 		rows += b.N
+		v.used.takeBack(b)
 	}
 	if rows == 0 {
 		return Metrics{}, fmt.Errorf("distill: %w", errEmpty)

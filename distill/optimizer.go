@@ -74,26 +74,24 @@ func (o SGD) Update(_ int, rate float64, decay bool, w, g *tensor.Dense, slots [
 	if !decay {
 		o.Decay = 0
 	}
-	all, err := operands(len(o.Slots()), w, g, slots)
-	if err != nil {
+	if err := checkOperands(len(o.Slots()), w, g, slots); err != nil {
 		return fmt.Errorf("distill: SGD.Update: %w", err)
 	}
 	if w.Dtype() == tensor.Float32 {
-		sgd(o, rate, raw[float32](all))
+		sgd[float32](o, rate, w, g, slots)
 	} else {
-		sgd(o, rate, raw[float64](all))
+		sgd[float64](o, rate, w, g, slots)
 	}
 	return nil
 }
 
-// sgd updates the slices w, g and, with momentum, v.
-func sgd[T floating](o SGD, rate float64, all [][]T) {
+func sgd[T floating](o SGD, rate float64, w, g *tensor.Dense, slots []*tensor.Dense) {
 	step := kernel.SGD[T]{Rate: T(rate), Decay: T(o.Decay), Momentum: T(o.Momentum), Nesterov: o.Nesterov}
 	var v []T
 	if o.Momentum != 0 {
-		v = all[2]
+		v = floats[T](slots[0])
 	}
-	step.Update(all[0], all[1], v)
+	step.Update(floats[T](w), floats[T](g), v)
 }
 
 // Adam is that of Kingma and Ba (2015, 1412.6980) with PyTorch's definitions
@@ -188,21 +186,19 @@ func (o Adam) validate(name string) error {
 
 // update makes the weights smaller by the share shrink, and takes Adam's step.
 func (o Adam) update(step int, rate, shrink float64, w, g *tensor.Dense, slots []*tensor.Dense) error {
-	all, err := operands(len(o.Slots()), w, g, slots)
-	if err != nil {
+	if err := checkOperands(len(o.Slots()), w, g, slots); err != nil {
 		return err
 	}
 	o.Beta1, o.Beta2, o.Epsilon = cmp.Or(o.Beta1, 0.9), cmp.Or(o.Beta2, 0.999), cmp.Or(o.Epsilon, 1e-8)
 	if w.Dtype() == tensor.Float32 {
-		adam(o, step, rate, shrink, raw[float32](all))
+		adam[float32](o, step, rate, shrink, w, g, slots)
 	} else {
-		adam(o, step, rate, shrink, raw[float64](all))
+		adam[float64](o, step, rate, shrink, w, g, slots)
 	}
 	return nil
 }
 
-// adam updates the slices w, g, m and v.
-func adam[T floating](o Adam, step int, rate, shrink float64, all [][]T) {
+func adam[T floating](o Adam, step int, rate, shrink float64, w, g *tensor.Dense, slots []*tensor.Dense) {
 	t := float64(step + 1)
 	update := kernel.Adam[T]{
 		Keep:    T(1 - shrink),
@@ -214,30 +210,38 @@ func adam[T floating](o Adam, step int, rate, shrink float64, all [][]T) {
 		Scale:   T(1 / math.Sqrt(1-math.Pow(o.Beta2, t))),
 		Epsilon: T(o.Epsilon),
 	}
-	update.Update(all[0], all[1], all[2], all[3])
+	update.Update(floats[T](w), floats[T](g), floats[T](slots[0]), floats[T](slots[1]))
 }
 
 // floating is what weights are made of.
 type floating interface{ float32 | float64 }
 
-// operands are w, g and the slots in one list, plain and of one dtype and
+// checkOperands wants w, g and n slots that are plain and of one dtype and
 // shape.
-func operands(n int, w, g *tensor.Dense, slots []*tensor.Dense) ([]*tensor.Dense, error) {
+func checkOperands(n int, w, g *tensor.Dense, slots []*tensor.Dense) error {
 	if len(slots) != n {
-		return nil, fmt.Errorf("%d slots; want %d", len(slots), n)
+		return fmt.Errorf("%d slots; want %d", len(slots), n)
 	}
-	all := append([]*tensor.Dense{w, g}, slots...)
-	for i, t := range all {
-		switch {
-		case t == nil:
-			return nil, fmt.Errorf("%s is nil", operand(i))
-		case t.Dtype() != w.Dtype() || !t.Shape().Eq(w.Shape()):
-			return nil, fmt.Errorf("%s is %v of %v; want that of w, %v of %v", operand(i), t.Shape(), t.Dtype(), w.Shape(), w.Dtype())
-		case !plain(t):
-			return nil, fmt.Errorf("%s is a view or of %v; want row-major float32 or float64", operand(i), t.Dtype())
-		}
+	err := checkOperand(0, w, w)
+	if err == nil {
+		err = checkOperand(1, g, w)
 	}
-	return all, nil
+	for i := 0; i < n && err == nil; i++ {
+		err = checkOperand(2+i, slots[i], w)
+	}
+	return err
+}
+
+func checkOperand(i int, t, w *tensor.Dense) error {
+	switch {
+	case t == nil:
+		return fmt.Errorf("%s is nil", operand(i))
+	case t.Dtype() != w.Dtype() || !t.Shape().Eq(w.Shape()):
+		return fmt.Errorf("%s is %v of %v; want that of w, %v of %v", operand(i), t.Shape(), t.Dtype(), w.Shape(), w.Dtype())
+	case !plain(t):
+		return fmt.Errorf("%s is a view or of %v; want row-major float32 or float64", operand(i), t.Dtype())
+	}
+	return nil
 }
 
 // plain says that floats is all there is to know about a tensor of this shape:
@@ -253,15 +257,6 @@ func operand(i int) string {
 		return [...]string{"w", "g"}[i]
 	}
 	return fmt.Sprintf("slots[%d]", i-2)
-}
-
-// raw is the memory of tensors that hold T.
-func raw[T floating](tensors []*tensor.Dense) [][]T {
-	all := make([][]T, len(tensors))
-	for i, t := range tensors {
-		all[i] = floats[T](t)
-	}
-	return all
 }
 
 // floats is the memory of a tensor of T: Data is a number, not a slice, where

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/ahead"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -216,11 +218,18 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 	if s.over() {
 		return nil
 	}
-	for g, err := range s.groups(ctx) {
-		if err != nil {
+	var groups ahead.Maker[group]
+	for g, err := range groups.Make(s.groups(ctx)) {
+		if err := cmp.Or(ctx.Err(), err); err != nil {
 			return err
 		}
-		step, err := s.take(ctx, g)
+		var step Step
+		take := func() { step, err = s.take(ctx, g) }
+		if s.looksAhead(g) {
+			groups.During(take)
+		} else {
+			take()
+		}
 		if err == nil && step.N == s.resumed.Step+1 {
 			err = s.checkFrozen() // a teacher that is the student would teach to the end
 		}
@@ -241,8 +250,15 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 	return nil
 }
 
-// groups yields what the steps to come are made of, asking the teacher when it
-// is their turn.
+// looksAhead says whether the teacher may be asked for the next group while the
+// student learns from g: not before it is known that the one is not the other,
+// nor past a measurement, which may end the run and asks the teacher too.
+func (s *session) looksAhead(g group) bool {
+	next := s.state.Step + 1
+	return s.course.apart() && next > s.resumed.Step+1 && next != s.MaxSteps && !g.end
+}
+
+// groups yields what the steps to come are made of, with the teacher's answers.
 func (s *session) groups(ctx context.Context) iter.Seq2[group, error] {
 	return func(yield func(group, error) bool) {
 		for epoch := s.state.Epoch; s.Epochs == 0 || epoch < s.Epochs; epoch++ {
@@ -275,15 +291,15 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 				}
 				g.batches = append(g.batches, t)
 			}
-			held = nil
+			held = held[:0]
 			return yield(g, nil)
 		}
-		for b, err := range s.Train.Batches(ctx, epoch, from) {
-			if err != nil {
-				yield(group{}, err)
+		for b, err := range s.course.source.Batches(ctx, epoch, from) {
+			if len(held) == max(s.Accumulate, 1) && !give(false) {
 				return
 			}
-			if len(held) == max(s.Accumulate, 1) && !give(false) {
+			if err != nil {
+				yield(group{}, err)
 				return
 			}
 			held = append(held, b)

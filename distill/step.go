@@ -29,16 +29,16 @@ type Step struct {
 	// Best says that Valid is the best so far.
 	Best bool
 
-	state func() (State, error)
+	session *session
 }
 
 // State is everything that is needed to go on after this step. It is valid
 // until the next step is taken. Only a step of a run has one.
 func (s Step) State() (State, error) {
-	if s.state == nil {
+	if s.session == nil {
 		return State{}, errors.New("distill: the step is not one of a run that is under way")
 	}
-	return s.state()
+	return s.session.current()
 }
 
 // A TermValue is the value of one term of the loss.

@@ -178,8 +178,12 @@ func (t Term) validate(step int) error {
 			return err
 		}
 	}
-	err := checkAt(step, "the weight of term "+strconv.Quote(t.Name), t.weight(step))
-	if err != nil && t.weight(step) < 0 {
+	weight := t.weight(step)
+	if checkFactor("", weight) == nil {
+		return nil // without making a name for it
+	}
+	err := checkAt(step, "the weight of term "+strconv.Quote(t.Name), weight)
+	if weight < 0 {
 		err = fmt.Errorf("%w (of Hinton, w is 0 to 1)", err)
 	}
 	return err

@@ -57,6 +57,7 @@ type build struct {
 	met      []*Param
 	nodes    map[*Param]*gorgonia.Node
 	inputs   map[string]*gorgonia.Node
+	own      map[*gorgonia.Node]*tensor.Dense // bound to inputs, over memory that [Program.Let] is given
 	scalars  []bound
 	checked  map[*gorgonia.Node]bool
 	dropouts map[string]int // in each scope
@@ -303,6 +304,7 @@ func newBuilder(params *Params, spec data.Spec, mode Mode) (*Builder, Taps) {
 		draw:     &graph.Draw{Seed: mode.Seed, Rows: mode.Rows},
 		nodes:    map[*Param]*gorgonia.Node{},
 		inputs:   map[string]*gorgonia.Node{},
+		own:      map[*gorgonia.Node]*tensor.Dense{},
 		checked:  map[*gorgonia.Node]bool{},
 		dropouts: map[string]int{},
 	}}

@@ -232,6 +232,49 @@ func TestProgramInputs(t *testing.T) {
 	wantError(t, p.Let(twice, tensor.New(tensor.FromScalar(2.0))), "non input")
 }
 
+// A program reads what was bound last, in place, be it a view or not, and makes
+// nothing of its own for that.
+func TestLetReadsInPlace(t *testing.T) {
+	var x, y *gorgonia.Node
+	p := must(student.Compile(student.NewParams(1), of(3, 5), student.Mode{Rows: 4, Dtype: tensor.Float64},
+		func(b *student.Builder, in student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+			x = in[data.Input]
+			y = b.Activate(x, student.Identity)
+			return nil, []*gorgonia.Node{y}
+		}))
+	check := func(want *tensor.Dense) {
+		t.Helper()
+		if err := p.Run(0); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Value(y).Float64s(); !slices.Equal(got, want.Float64s()) {
+			t.Errorf("the program read %v; want %v", got, want)
+		}
+	}
+	first, second := sample(1, 4, 4, 3, 5), sample(2, 4, 4, 3, 5)
+	for _, b := range []data.Batch{first, second, first} {
+		if err := p.Bind(b); err != nil {
+			t.Fatal(err)
+		}
+		check(b.In[data.Input])
+	}
+	first.In[data.Input].Float64s()[7] = 99
+	check(first.In[data.Input])
+
+	turned := gradcheck.Normal(3, 4, 5, 3)
+	if err := errors.Join(turned.T(0, 2, 1), p.Let(x, turned)); err != nil {
+		t.Fatal(err)
+	}
+	check(turned.Materialize().(*tensor.Dense))
+	if err := p.Bind(second); err != nil {
+		t.Fatal(err)
+	}
+	check(second.In[data.Input])
+	if n := testing.AllocsPerRun(10, func() { _ = errors.Join(p.Bind(first), p.Bind(second)) }); n != 0 {
+		t.Errorf("to bind two batches makes %v objects; want none", n)
+	}
+}
+
 func TestBindRefuses(t *testing.T) {
 	m := must(student.New(student.MLP{Out: 3}, of(5), 1))
 	p := must(m.Compile(student.Mode{Rows: 4}, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {

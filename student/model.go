@@ -182,6 +182,13 @@ func (m *Model) Fingerprint() [32]byte {
 // tap that the model does not have, and on a batch of another shape or dtype
 // than its Spec.
 func (m *Model) Predict(batch data.Batch, taps ...string) (data.Signals, error) {
+	return m.PredictInto(nil, batch, taps...)
+}
+
+// PredictInto is Predict for a caller who does not need an earlier answer any
+// more: out, which may be nil. It is what is returned, with the taps in it, in
+// the tensors that are there where they fit.
+func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) (data.Signals, error) {
 	if len(taps) == 0 {
 		taps = []string{"logits"}
 	}
@@ -206,20 +213,27 @@ func (m *Model) Predict(batch data.Batch, taps ...string) (data.Signals, error) 
 	if err := p.Run(0); err != nil {
 		return nil, err
 	}
-	out := data.Signals{}
+	if out == nil {
+		out = data.Signals{}
+	}
 	for _, name := range taps {
-		out[name] = head(p.Value(p.taps[name]), batch.N)
+		out[name] = head(out[name], p.Value(p.taps[name]), batch.N)
 	}
 	return out, nil
 }
 
+// batchRows is the leading axis of the first input in the alphabet.
 func batchRows(b data.Batch) (int, error) {
-	for _, name := range sorted(b.In) {
-		if t := b.In[name]; t != nil && t.Dims() > 0 {
-			return t.Shape()[0], nil
+	rows, first := -1, ""
+	for name, t := range b.In {
+		if t != nil && t.Dims() > 0 && (rows < 0 || name < first) {
+			rows, first = t.Shape()[0], name
 		}
 	}
-	return 0, errors.New("student: the batch has no inputs")
+	if rows < 0 {
+		return 0, errors.New("student: the batch has no inputs")
+	}
+	return rows, nil
 }
 
 // evaluator is the eval-mode program for batches of the given rows.
@@ -246,21 +260,28 @@ func (m *Model) evaluator(rows int) (*evaluator, error) {
 // maxEval bounds the programs that a model keeps for different batch sizes.
 const maxEval = 8
 
-// head copies the first n rows of t.
-func head(t *tensor.Dense, n int) *tensor.Dense {
-	shape := t.Shape().Clone()
-	size := shape.TotalSize() / shape[0] * n
-	shape[0] = n
-	copied := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(shape...))
+// head copies the first n rows of t, to dst if they fit there.
+func head(dst, t *tensor.Dense, n int) *tensor.Dense {
+	if !fits(dst, t, n) {
+		shape := t.Shape().Clone()
+		shape[0] = n
+		dst = tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(shape...))
+	}
 	switch t.Dtype() {
 	case tensor.Float32:
-		copy(copied.Float32s(), t.Float32s()[:size])
+		copy(dst.Float32s(), t.Float32s())
 	case tensor.Float64:
-		copy(copied.Float64s(), t.Float64s()[:size])
+		copy(dst.Float64s(), t.Float64s())
 	default:
-		copy(copied.Ints(), t.Ints()[:size])
+		copy(dst.Ints(), t.Ints())
 	}
-	return copied
+	return dst
+}
+
+// fits says whether dst is of n rows like those of t, and nothing but them.
+func fits(dst, t *tensor.Dense, n int) bool {
+	return dst != nil && dst.Dtype() == t.Dtype() && dst.Dims() == t.Dims() && dst.Shape()[0] == n &&
+		slices.Equal(dst.Shape()[1:], t.Shape()[1:]) && !dst.RequiresIterator() && dst.DataOrder().IsRowMajor()
 }
 
 // nodes are the taps in the order of their names.

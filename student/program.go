@@ -189,10 +189,23 @@ func (p *Program) Let(n *gorgonia.Node, v *tensor.Dense) error {
 	if n == nil || v == nil {
 		return errors.New("the node or its value is nil; want both")
 	}
-	if !v.Shape().Eq(n.Shape()) || v.Dtype() != n.Dtype() {
-		return fmt.Errorf("the value is %v of %v; want %v of %v", v.Shape(), v.Dtype(), n.Shape(), n.Dtype())
+	own := p.b.own[n]
+	if own == nil {
+		own = tensor.New(tensor.Of(n.Dtype()), tensor.WithShape(n.Shape()...))
+		p.b.own[n] = own
 	}
-	return gorgonia.Let(n, v)
+	switch {
+	case !v.Shape().Eq(own.Shape()) || v.Dtype() != own.Dtype():
+		return fmt.Errorf("the value is %v of %v; want %v of %v", v.Shape(), v.Dtype(), own.Shape(), own.Dtype())
+	case v.RequiresIterator() || v.DataOrder().IsColMajor():
+		return gorgonia.Let(n, v)
+	case n.Value() != own:
+		if err := gorgonia.Let(n, own); err != nil {
+			return err
+		}
+	}
+	own.Raw = v.Raw // gorgonia.Let makes garbage at each call
+	return nil
 }
 
 // Run computes the program at a step, from 0, which schedules and dropout

@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"gorgonia.org/tensor"
+	"sync"
 
 	"github.com/godistill/godistill/data"
 )
@@ -41,6 +41,7 @@ type Cache struct {
 	layout   layout
 	index    []entry // sorted by id
 	rows     *os.File
+	readers  sync.Pool
 }
 
 type entry struct {
@@ -160,19 +161,30 @@ func (c *Cache) Covers(spec data.Spec) error {
 // [ErrMissing] if that was not recorded, [ErrStale] if it was with another
 // input, or [ErrCorrupt] if its row is damaged.
 func (c *Cache) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	return c.answer(ctx, b, nil)
+}
+
+// answer is Teach in the memory of s, where that fits.
+func (c *Cache) answer(ctx context.Context, b data.Batch, s data.Signals) (data.Signals, error) {
 	if err := c.checkBatch(b); err != nil {
 		return nil, err
 	}
-	s := data.Signals{}
-	for _, column := range c.layout.signals {
-		s[column.name] = zeros(b.N, column.field)
+	if s == nil {
+		s = data.Signals{}
 	}
-	row := make([]byte, c.layout.size)
+	for _, column := range c.layout.signals {
+		s[column.name] = room(s[column.name], column.field, b.N)
+	}
+	rows, _ := c.readers.Get().(*reader)
+	if rows == nil {
+		rows = &reader{Cache: c, row: make([]byte, c.layout.size)}
+	}
+	defer c.readers.Put(rows)
 	for r := range b.N {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("teacher: %w", err)
 		}
-		if err := c.read(row, b, s, r); err != nil {
+		if err := rows.read(b, s, r); err != nil {
 			return nil, err
 		}
 	}
@@ -198,9 +210,16 @@ func (c *Cache) checkBatch(b data.Batch) error {
 	return nil
 }
 
-// read reads the answer to sample r of a batch, with row as scratch space.
-func (c *Cache) read(row []byte, b data.Batch, s data.Signals, r int) error {
-	id := b.ID[r]
+// A reader reads rows of a cache, one at a time.
+type reader struct {
+	*Cache
+	row   []byte
+	input []byte // what is hashed
+}
+
+// read reads the answer to sample r of a batch.
+func (c *reader) read(b data.Batch, s data.Signals, r int) error {
+	id, row := b.ID[r], c.row
 	i, ok := slices.BinarySearchFunc(c.index, id, func(e entry, id data.ID) int { return compareIDs(e.id, id) })
 	if !ok {
 		return fmt.Errorf("%w: %s: %s", ErrMissing, c.dir, describe(id))
@@ -210,7 +229,8 @@ func (c *Cache) read(row []byte, b data.Batch, s data.Signals, r int) error {
 	} else if err == io.EOF || !intact(row, id) {
 		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, c.dir, describe(id))
 	}
-	if !bytes.Equal(row[16:rowHead], c.layout.hash(b, r)) {
+	c.input = c.layout.appendInput(c.input[:0], b, r)
+	if hash := sha256.Sum256(c.input); !bytes.Equal(row[16:rowHead], hash[:rowHead-16]) {
 		return fmt.Errorf("%w: %s: %s has another input than when it was recorded; if it is another sample, it wants an id of its own (see data.Memory.WithIDs)",
 			ErrStale, c.dir, describe(id))
 	}
@@ -218,8 +238,4 @@ func (c *Cache) read(row []byte, b data.Batch, s data.Signals, r int) error {
 		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, c.dir, describe(id), err)
 	}
 	return nil
-}
-
-func zeros(n int, f data.Field) *tensor.Dense {
-	return tensor.New(tensor.Of(f.Dtype), tensor.WithShape(append([]int{n}, f.Shape...)...))
 }

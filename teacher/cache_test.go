@@ -105,7 +105,7 @@ func TestManyClassesNeedWideIDs(t *testing.T) {
 			t.Errorf("%d classes: ids have code %v, error %v; want %v", classes, columns[1].code, err, want)
 		}
 		ids := tensor.New(tensor.WithShape(1, 2), tensor.WithBacking([]int{classes - 1, 0}))
-		back := zeros(1, columns[1].field)
+		back := room(nil, columns[1].field, 1)
 		if err := columns[1].read(columns[1].append(nil, ids, 0), back, 0); err != nil {
 			t.Error(err)
 		}
@@ -396,7 +396,7 @@ func (wide) Read(i int, _ uint64, dst data.Sample) error {
 func thousand(t testing.TB, r Recording) (*Cache, data.Batch) {
 	field := data.Field{Shape: tensor.Shape{1000}, Dtype: tensor.Float32}
 	tr := Func{Says: logitsCard(field), Do: func(_ context.Context, b data.Batch) (data.Signals, error) {
-		s := data.Signals{Logits: zeros(b.N, field)}
+		s := data.Signals{Logits: room(nil, field, b.N)}
 		random := rand.New(rand.NewPCG(b.ID[0].Sample, 2))
 		for i := range s[Logits].Data().([]float32) {
 			s[Logits].Data().([]float32)[i] = random.Float32()

@@ -36,14 +36,25 @@ func Check(c Card, b data.Batch, s data.Signals) error {
 	if err := checkIDs(b); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Signals)) {
-		if err := checkTensor("signal", name, c.Signals[name], b.N, s[name]); err != nil {
-			return err
+	var first error
+	at := ""
+	for name, f := range c.Signals {
+		if first != nil && name > at {
+			continue // of several errors the first in the alphabet
 		}
-		if i := firstNotFinite(s[name]); i >= 0 {
-			id := b.ID[i/c.Signals[name].Size()]
-			return fmt.Errorf("teacher: signal %q of %s has a NaN or an infinity; want finite numbers", name, describe(id))
+		if err := checkSignal(name, f, b, s[name]); err != nil {
+			first, at = err, name
 		}
+	}
+	return first
+}
+
+func checkSignal(name string, f data.Field, b data.Batch, t *tensor.Dense) error {
+	if err := checkTensor("signal", name, f, b.N, t); err != nil {
+		return err
+	}
+	if i := firstNotFinite(t); i >= 0 {
+		return fmt.Errorf("teacher: signal %q of %s has a NaN or an infinity; want finite numbers", name, describe(b.ID[i/f.Size()]))
 	}
 	return nil
 }
@@ -90,9 +101,8 @@ func checkTensor(kind, name string, f data.Field, rows int, t *tensor.Dense) err
 	if t.Dtype() != f.Dtype {
 		return fmt.Errorf("teacher: %s %q has dtype %s; want %s", kind, name, t.Dtype(), f.Dtype)
 	}
-	// Shape.Eq would take (N, 1) for (N).
-	if want := append(tensor.Shape{rows}, f.Shape...); !slices.Equal(t.Shape(), want) {
-		return fmt.Errorf("teacher: %s %q has shape %v; want %v", kind, name, t.Shape(), want)
+	if !shaped(t, f, rows) {
+		return fmt.Errorf("teacher: %s %q has shape %v; want %v", kind, name, t.Shape(), append(tensor.Shape{rows}, f.Shape...))
 	}
 	if t.RequiresIterator() || t.DataOrder().IsColMajor() {
 		return fmt.Errorf("teacher: %s %q is a view or a transpose; want a contiguous row-major tensor", kind, name)
@@ -100,13 +110,20 @@ func checkTensor(kind, name string, f data.Field, rows int, t *tensor.Dense) err
 	return nil
 }
 
+// shaped says whether t has so many rows of a field. Shape.Eq would take (N, 1)
+// for (N).
+func shaped(t *tensor.Dense, f data.Field, rows int) bool {
+	s := t.Shape()
+	return len(s) == 1+len(f.Shape) && s[0] == rows && slices.Equal(s[1:], f.Shape)
+}
+
 // firstNotFinite is the index of the first NaN or infinity of t, or -1.
 func firstNotFinite(t *tensor.Dense) int {
-	switch all := t.Data().(type) {
-	case []float32:
-		return slices.IndexFunc(all, func(v float32) bool { return v-v != 0 })
-	case []float64:
-		return slices.IndexFunc(all, func(v float64) bool { return v-v != 0 })
+	switch t.Dtype() {
+	case tensor.Float32:
+		return slices.IndexFunc(t.Float32s(), func(v float32) bool { return v-v != 0 })
+	case tensor.Float64:
+		return slices.IndexFunc(t.Float64s(), func(v float64) bool { return v-v != 0 })
 	}
 	return -1
 }

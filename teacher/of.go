@@ -55,13 +55,18 @@ func (t of) Card() (Card, error) {
 }
 
 func (t of) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	return t.answer(ctx, b, nil)
+}
+
+// answer is Teach in the memory of s, where that fits.
+func (t of) answer(ctx context.Context, b data.Batch, s data.Signals) (data.Signals, error) {
 	if t.model == nil {
 		return nil, errNoModel
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return t.model.Predict(b, t.taps...)
+	return t.model.PredictInto(s, b, t.taps...)
 }
 
 // Covers says what is wrong with data that the model would misread: another

@@ -74,14 +74,19 @@ func (c Card) differs(d Card) string {
 
 // Teach implements [Teacher].
 func (o or) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
+	return o.answer(ctx, b, nil)
+}
+
+// answer is Teach in the memory of s, where that fits.
+func (o or) answer(ctx context.Context, b data.Batch, s data.Signals) (data.Signals, error) {
 	if o.first == nil || o.second == nil {
 		return nil, errNoOr
 	}
-	s, err := o.first.Teach(ctx, b)
+	answer, err := Ask(ctx, o.first, b, s)
 	if errors.Is(err, ErrMissing) {
-		return o.second.Teach(ctx, b)
+		return Ask(ctx, o.second, b, s)
 	}
-	return s, err
+	return answer, err
 }
 
 // Covers is what first says, if it can: see [Cache.Covers].

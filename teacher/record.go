@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/ahead"
 )
 
 // A Recording says how much of a teacher's answers [Record] keeps. The zero
@@ -211,23 +213,73 @@ func (rec *recorder) run(ctx context.Context) (err error) {
 		return fmt.Errorf("teacher: %w", err)
 	}
 	rec.report(done)
-	for batches := 1; done < rec.total; batches++ {
-		n := min(rec.Batch, rec.total-done)
-		if err := rec.record(ctx, file, done, n); err != nil {
-			return err
-		}
-		if done += n; done == rec.total || batches%syncEvery == 0 {
-			if err := file.Sync(); err != nil {
-				return fmt.Errorf("teacher: %w", err)
-			}
-		}
-		rec.report(done)
+	if err := rec.answer(ctx, file, done); err != nil {
+		return err
 	}
 	if rec.manifest.Rows == int64(rec.total) {
 		return nil
 	}
 	rec.manifest.Rows = int64(rec.total)
 	return rec.manifest.write(rec.dir)
+}
+
+// answer records all rows from row number done on. While the answers to one
+// batch are written, the teacher is asked about the next, and while it answers,
+// the batch after that is read.
+func (rec *recorder) answer(ctx context.Context, file *os.File, done int) error {
+	var all ahead.Maker[answered]
+	batches := 0
+	for a, err := range all.Make(rec.answers(ctx, done)) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("teacher: %w", ctx.Err())
+		}
+		if err != nil {
+			return err
+		}
+		batches++
+		last := done+a.batch.N == rec.total
+		all.During(func() { err = rec.write(file, done, a, last || batches%syncEvery == 0) })
+		if err != nil {
+			return fmt.Errorf("teacher: %w", err)
+		}
+		done += a.batch.N
+		rec.report(done)
+	}
+	return nil
+}
+
+// An answered batch is one with what is stored of the teacher's answer.
+type answered struct {
+	batch   data.Batch
+	signals data.Signals
+}
+
+// answers yields the batches from row number done on, with the answers.
+func (rec *recorder) answers(ctx context.Context, done int) iter.Seq2[answered, error] {
+	return func(yield func(answered, error) bool) {
+		var all ahead.Maker[data.Batch]
+		for b, err := range all.Make(rec.batches(done)) {
+			var s data.Signals
+			if err == nil {
+				all.During(func() { s, err = rec.ask(ctx, b) })
+			}
+			if !yield(answered{b, s}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// batches yields the batches from row number done on.
+func (rec *recorder) batches(done int) iter.Seq2[data.Batch, error] {
+	return func(yield func(data.Batch, error) bool) {
+		for ; done < rec.total; done += rec.Batch {
+			b, err := rec.batch(done, min(rec.Batch, rec.total-done))
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func (rec *recorder) report(done int) {
@@ -266,27 +318,18 @@ func (rec *recorder) id(row int) data.ID {
 	return data.ID{Sample: rec.set.ID(row % n), View: uint64(row / n)}
 }
 
-// record writes the n rows from row number first on.
-func (rec *recorder) record(ctx context.Context, file io.WriterAt, first, n int) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("teacher: %w", err)
+// write writes the rows of a batch, from row number first on, and makes sure
+// that they and those before them are on the disk, if sync.
+func (rec *recorder) write(file *os.File, first int, a answered, sync bool) error {
+	rows := make([]byte, 0, a.batch.N*rec.layout.size)
+	for r := range a.batch.N {
+		rows = rec.layout.append(rows, a.batch, a.signals, r)
 	}
-	b, err := rec.batch(first, n)
-	if err != nil {
-		return err
+	_, err := file.WriteAt(rows, int64(first)*int64(rec.layout.size))
+	if err == nil && sync {
+		err = file.Sync()
 	}
-	s, err := rec.ask(ctx, b)
-	if err != nil {
-		return err
-	}
-	rows := make([]byte, 0, n*rec.layout.size)
-	for r := range n {
-		rows = rec.layout.append(rows, b, s, r)
-	}
-	if _, err := file.WriteAt(rows, int64(first)*int64(rec.layout.size)); err != nil {
-		return fmt.Errorf("teacher: %w", err)
-	}
-	return nil
+	return err
 }
 
 // batch reads the samples of n rows.

@@ -88,21 +88,33 @@ func (c column) read(src []byte, t *tensor.Dense, r int) error {
 }
 
 func encode[E data.Element](dst []byte, c code, row []E) []byte {
-	le := binary.LittleEndian
-	for _, v := range row {
-		switch c {
-		case f32:
-			dst = le.AppendUint32(dst, math.Float32bits(float32(v)))
-		case f64:
-			dst = le.AppendUint64(dst, math.Float64bits(float64(v)))
-		case i64:
-			dst = le.AppendUint64(dst, uint64(v))
-		case f16:
-			dst = le.AppendUint16(dst, float16.Fromfloat32(float32(v)).Bits())
-		case u16:
-			dst = le.AppendUint16(dst, uint16(v))
-		case u32:
-			dst = le.AppendUint32(dst, uint32(v))
+	size, start := c.size(), len(dst)
+	dst = slices.Grow(dst, len(row)*size)[:start+len(row)*size]
+	le, to := binary.LittleEndian, dst[start:]
+	switch c {
+	case f32:
+		for i, v := range row {
+			le.PutUint32(to[i*4:], math.Float32bits(float32(v)))
+		}
+	case f64:
+		for i, v := range row {
+			le.PutUint64(to[i*8:], math.Float64bits(float64(v)))
+		}
+	case i64:
+		for i, v := range row {
+			le.PutUint64(to[i*8:], uint64(v))
+		}
+	case f16:
+		for i, v := range row {
+			le.PutUint16(to[i*2:], float16.Fromfloat32(float32(v)).Bits())
+		}
+	case u16:
+		for i, v := range row {
+			le.PutUint16(to[i*2:], uint16(v))
+		}
+	case u32:
+		for i, v := range row {
+			le.PutUint32(to[i*4:], uint32(v))
 		}
 	}
 	return dst
@@ -140,7 +152,8 @@ type layout struct {
 func (l layout) append(dst []byte, b data.Batch, s data.Signals, r int) []byte {
 	start := len(dst)
 	dst = appendID(dst, b.ID[r])
-	dst = append(dst, l.hash(b, r)...)
+	hash := sha256.Sum256(l.appendInput(nil, b, r))
+	dst = append(dst, hash[:rowHead-16]...)
 	for _, c := range l.signals {
 		dst = c.append(dst, s[c.name], r)
 	}
@@ -159,17 +172,14 @@ func (l layout) read(row []byte, s data.Signals, r int) error {
 	return nil
 }
 
-// hash is the first 8 bytes of the SHA-256 of the inputs of sample r, in the
-// order of their names.
-func (l layout) hash(b data.Batch, r int) []byte {
-	var all []byte
+// appendInput appends what of sample r is hashed: the inputs in the order of
+// their names.
+func (l layout) appendInput(dst []byte, b data.Batch, r int) []byte {
 	for _, c := range l.inputs {
-		all = slices.Grow(all, len(c.name)+1+c.size())
-		all = append(append(all, c.name...), 0)
-		all = c.append(all, b.In[c.name], r)
+		dst = append(append(dst, c.name...), 0)
+		dst = c.append(dst, b.In[c.name], r)
 	}
-	sum := sha256.Sum256(all)
-	return sum[:8]
+	return dst
 }
 
 func appendID(dst []byte, id data.ID) []byte {

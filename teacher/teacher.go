@@ -47,6 +47,7 @@ type Teacher interface {
 	// Card says what will be answered. Only that of a live teacher changes.
 	Card() (Card, error)
 	// Teach answers the samples of a batch and not its padding: the leading
-	// axis of each signal is b.N. The answer is the caller's to keep.
+	// axis of each signal is b.N. The answer is the caller's to keep, and the
+	// batch too: a run writes others into its memory once its step is done.
 	Teach(ctx context.Context, b data.Batch) (data.Signals, error)
 }

@@ -77,7 +77,7 @@ func toy(seed float64) Func {
 		Do: func(_ context.Context, b data.Batch) (data.Signals, error) {
 			s := data.Signals{}
 			for name, f := range fields {
-				s[name] = zeros(b.N, f)
+				s[name] = room(nil, f, b.N)
 				for r := range b.N {
 					x := float64(data.Row[float32](b.In["x"], r)[3]) + seed
 					for j := range data.Row[float32](s[name], r) {

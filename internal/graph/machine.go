@@ -81,7 +81,7 @@ func (m *Machine) add(n *gorgonia.Node) int {
 	if n.Op() == nil {
 		m.inputs = append(m.inputs, input{n, to})
 	} else {
-		m.steps = append(m.steps, step{n, n.Op(), make([]gorgonia.Value, len(from)), from, to})
+		m.steps = append(m.steps, step{n, settled(n.Op()), make([]gorgonia.Value, len(from)), from, to})
 	}
 	return to
 }

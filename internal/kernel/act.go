@@ -85,8 +85,15 @@ func activate[F Float](y, x []F, act Act) {
 // is 0.
 func ActivateGrad[F Float](dx, y, dy []F, act Act) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	each(len(y), 4, func(from, to int) { activateGrad(dx[from:to], y[from:to], dy[from:to], act) })
+	if len(y)*costOfGrad < worth {
+		activateGrad(dx, y, dy, act)
+		return
+	}
+	each(len(y), costOfGrad, func(from, to int) { activateGrad(dx[from:to], y[from:to], dy[from:to], act) })
 }
+
+// costOfGrad is how many products an element of a gradient costs.
+const costOfGrad = 4
 
 func activateGrad[F Float](dx, y, dy []F, act Act) {
 	done := activateGradFast(dx, y, dy, act)

@@ -2,6 +2,9 @@ package kernel
 
 import "math"
 
+// costOfUpdate is how many products the update of a weight costs.
+const costOfUpdate = 16
+
 // Adam is one step of that optimizer, and of AdamW. With w a weight, g its
 // gradient, and moments m and v:
 //
@@ -20,7 +23,12 @@ type Adam[F Float] struct {
 // Update takes the step for weights w, whose gradient is g. All have one length.
 func (o *Adam[F]) Update(w, g, m, v []F) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	each(len(w), 16, func(from, to int) { o.update(w[from:to], g[from:to], m[from:to], v[from:to]) })
+	if len(w)*costOfUpdate < worth {
+		o.update(w, g, m, v) // without the allocations of a closure
+		return
+	}
+	kept := *o
+	each(len(w), costOfUpdate, func(from, to int) { kept.update(w[from:to], g[from:to], m[from:to], v[from:to]) })
 }
 
 func (o *Adam[F]) update(w, g, m, v []F) {
@@ -50,13 +58,24 @@ type SGD[F Float] struct {
 // Update takes the step for weights w, whose gradient is g. All have one
 // length; without Momentum, v is not used.
 func (o *SGD[F]) Update(w, g, v []F) {
-	g = g[:len(w)]
 	if o.Momentum == 0 {
-		each(len(w), 16, func(from, to int) { o.descend(w[from:to], g[from:to]) })
+		v = w // which is not used, and has the length
+	}
+	g, v = g[:len(w)], v[:len(w)]
+	if len(w)*costOfUpdate < worth {
+		o.update(w, g, v) // without the allocations of a closure
 		return
 	}
-	v = v[:len(w)]
-	each(len(w), 16, func(from, to int) { o.roll(w[from:to], g[from:to], v[from:to]) })
+	kept := *o
+	each(len(w), costOfUpdate, func(from, to int) { kept.update(w[from:to], g[from:to], v[from:to]) })
+}
+
+func (o *SGD[F]) update(w, g, v []F) {
+	if o.Momentum == 0 {
+		o.descend(w, g)
+	} else {
+		o.roll(w, g, v)
+	}
 }
 
 func (o *SGD[F]) descend(w, g []F) {

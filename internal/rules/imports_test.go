@@ -33,6 +33,7 @@ var may = []rule{
 	{"internal/plan", "internal/kernel"},
 	{"internal/graph", "internal/kernel internal/plan github.com/chewxy/hm" + gorgonia},
 	{"internal/gradcheck", "internal/graph" + gorgonia},
+	{"internal/ahead", ""},
 	{"internal/jsonfloat", ""},
 	{"internal/rules", ""},
 	{"data/...", "data/... gorgonia.org/tensor"},
