@@ -21,9 +21,10 @@ func main() {
 	optimizers()
 	activations()
 	exponentials()
+	logarithms()
+	losses()
 	sums()
 	squares()
-	largest()
 	runtime()
 	Generate()
 }

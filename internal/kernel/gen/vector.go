@@ -24,6 +24,116 @@ func eachVector(params []string, f func(p []Mem)) {
 	end()
 }
 
+// A part is the elements at hand of arrays that are gone through together: as
+// many as a vector has, or the last few, which the mask has. What is read
+// beyond them is 0, and nothing is written there.
+type part struct {
+	at         Register
+	mask, wide VecVirtual // in 4 bytes and in 8, nil for a whole vector
+}
+
+// eachPart is a loop over n elements, of which width are done at once. The
+// label is its own within a function.
+func eachPart(label string, n Register, width uint32, f func(part)) {
+	at, left := GP64(), GP64()
+	XORQ(at, at)
+	MOVQ(n, left)
+	SUBQ(U32(width), left)
+	JLT(LabelRef(label + "Rest"))
+	Label(label)
+	f(part{at: at})
+	ADDQ(U32(width), at)
+	SUBQ(U32(width), left)
+	JGE(LabelRef(label))
+	Label(label + "Rest")
+	ADDQ(U32(width), left)
+	JZ(LabelRef(label + "Done"))
+	f(rest(at, left, width))
+	Label(label + "Done")
+}
+
+// rest is the part of the last few elements.
+func rest(at, left Register, width uint32) part {
+	mask, wide := YMM(), YMM()
+	VMOVD(left.(GP).As32(), mask.AsX())
+	VPBROADCASTD(mask.AsX(), mask)
+	VPCMPGTD(words("places", 4, func(i int) { DATA(4*i, U32(i)) }), mask, mask)
+	if width == 4 {
+		VPMOVSXDQ(mask.AsX(), wide)
+	}
+	return part{at, mask, wide}
+}
+
+// single are elements of 4 bytes, as they are.
+func (p part) single(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 4}, YMM()
+	if p.mask == nil {
+		VMOVUPS(m, y)
+	} else {
+		VMASKMOVPS(m, p.mask, y)
+	}
+	return y
+}
+
+// widened are 4 elements of 4 bytes, in float64.
+func (p part) widened(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 4}, YMM()
+	if p.mask == nil {
+		VCVTPS2PD(m, y)
+	} else {
+		VMASKMOVPS(m, p.mask.AsX(), y.AsX())
+		VCVTPS2PD(y.AsX(), y)
+	}
+	return y
+}
+
+// double are 4 elements of 8 bytes.
+func (p part) double(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 8}, YMM()
+	if p.mask == nil {
+		VMOVUPD(m, y)
+	} else {
+		VMASKMOVPD(m, p.wide, y)
+	}
+	return y
+}
+
+// putSingle writes elements of 4 bytes.
+func (p part) putSingle(y VecVirtual, x Register) {
+	if m := (Mem{Base: x, Index: p.at, Scale: 4}); p.mask == nil {
+		VMOVUPS(y, m)
+	} else {
+		VMASKMOVPS(y, p.mask, m)
+	}
+}
+
+// putNarrowed rounds 4 elements to float32, and overwrites y.
+func (p part) putNarrowed(y VecVirtual, x Register) {
+	m, low := Mem{Base: x, Index: p.at, Scale: 4}, y.AsX()
+	VCVTPD2PSY(y, low)
+	if p.mask == nil {
+		VMOVUPS(low, m)
+	} else {
+		VMASKMOVPS(low, p.mask.AsX(), m)
+	}
+}
+
+// putDouble writes 4 elements of 8 bytes.
+func (p part) putDouble(y VecVirtual, x Register) {
+	if m := (Mem{Base: x, Index: p.at, Scale: 8}); p.mask == nil {
+		VMOVUPD(y, m)
+	} else {
+		VMASKMOVPD(y, p.wide, m)
+	}
+}
+
+// only clears what y has beyond the elements.
+func (p part) only(y VecVirtual) {
+	if p.mask != nil {
+		VANDPD(p.wide, y, y)
+	}
+}
+
 func read(m Mem) VecVirtual {
 	y := YMM()
 	VMOVUPS(m, y)
@@ -88,11 +198,15 @@ func rectify(v, none VecVirtual) {
 	VADDPS(none, v, v)
 }
 
-// Ways to compare, of VCMPPS. A NaN is neither less nor greater.
+// Ways to compare, of VCMPPS and VCMPPD. A NaN is not less, equal or greater.
 const (
-	less      = 0x11
-	greater   = 0x1e
-	unordered = 0x03
+	equal      = 0x00
+	unordered  = 0x03
+	notEqual   = 0x04
+	notLess    = 0x15
+	less       = 0x11
+	notGreater = 0x1a
+	greater    = 0x1e
 )
 
 // sums adds up the rows of a matrix.
@@ -119,25 +233,6 @@ func sums() {
 	}
 }
 
-// largest is done in 8 places at once.
-func largest() {
-	begin("greatest", "func(n int, x *float32, top *[8]float32)",
-		"greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.")
-	n, x, top := load("n"), load("x"), load("top")
-	sofar, nan := read(Mem{Base: top}), zero()
-	Label("eight")
-	v, bad := read(Mem{Base: x}), YMM()
-	VCMPPS(Imm(unordered), v, v, bad)
-	VORPS(bad, nan, nan)
-	VMAXPS(sofar, v, sofar)
-	ADDQ(U32(4*vector), x)
-	SUBQ(U32(vector), n)
-	JNZ(LabelRef("eight"))
-	VORPS(nan, sofar, sofar)
-	VMOVUPS(sofar, Mem{Base: top})
-	end()
-}
-
 // squares adds up products in float64, where they are exact.
 func squares() {
 	begin("squares", "func(n int, x *float32) float64", "squares is the sum of the squares of n elements.")
@@ -153,11 +248,15 @@ func squares() {
 	SUBQ(U32(vector), n)
 	JNZ(LabelRef("eight"))
 	VADDPD(sums[1], sums[0], sums[0])
-	half := XMM()
-	VEXTRACTF128(Imm(1), sums[0], half)
-	low := sums[0].AsX()
+	Store(total(sums[0]), ReturnIndex(0))
+	end()
+}
+
+// total is the sum of the 4 places of y, which it overwrites.
+func total(y VecVirtual) Register {
+	half, low := XMM(), y.AsX()
+	VEXTRACTF128(Imm(1), y, half)
 	VADDPD(half, low, low)
 	VHADDPD(low, low, low)
-	Store(low, ReturnIndex(0))
-	end()
+	return low
 }
