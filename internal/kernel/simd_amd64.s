@@ -1840,7 +1840,7 @@ weigh:
 	VPADDQ       Y4, Y8, Y8
 	VANDPD       Y6, Y8, Y3
 	VADDPD       Y3, Y1, Y1
-	VMOVUPD      Y3, (DX)(BX*8)
+	VMOVUPS      Y3, (DX)(BX*8)
 	ADDQ         $0x00000004, BX
 	SUBQ         $0x00000004, AX
 	JGE          weigh
@@ -1885,8 +1885,21 @@ weighRest:
 	VANDPD       Y6, Y8, Y3
 	VANDPD       Y4, Y3, Y3
 	VADDPD       Y3, Y1, Y1
-	VMASKMOVPD   Y3, Y4, (DX)(BX*8)
+	LEAQ         (DX)(BX*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored1
+	VMOVUPS      X3, (CX)
+	VEXTRACTF128 $0x01, Y3, X3
+	ADDQ         $0x00000010, CX
 
+stored1:
+	TESTQ   $0x00000001, AX
+	JZ      stored2
+	VMOVQ   X3, (CX)
+	VPSRLDQ $0x08, X3, X3
+	ADDQ    $0x00000008, CX
+
+stored2:
 weighDone:
 	MOVSD        X0, top+32(FP)
 	VEXTRACTF128 $0x01, Y1, X0
@@ -2207,7 +2220,7 @@ log:
 	VSUBPD      Y3, Y5, Y5
 	VFMSUB132PD ln2high64<>+0(SB), Y5, Y0
 	VBLENDVPD   Y1, Y2, Y0, Y0
-	VMOVUPD     Y0, (CX)(BX*8)
+	VMOVUPS     Y0, (CX)(BX*8)
 	ADDQ        $0x00000004, BX
 	SUBQ        $0x00000004, AX
 	JGE         log
@@ -2219,50 +2232,63 @@ logRest:
 	VPBROADCASTD X0, Y0
 	VPCMPGTD     places<>+0(SB), Y0, Y0
 	VPMOVSXDQ    X0, Y0
-	VMASKMOVPD   (DX)(BX*8), Y0, Y1
-	VXORPS       Y2, Y2, Y2
-	VCMPPD       $0x00, Y2, Y1, Y4
-	VMOVUPD      none64<>+0(SB), Y3
-	VBLENDVPD    Y4, Y3, Y1, Y3
-	VCMPPD       $0x11, Y2, Y1, Y4
-	VORPD        Y4, Y3, Y3
-	VCMPPD       $0x00, infinite64<>+0(SB), Y1, Y4
-	VCMPPD       $0x1a, Y2, Y1, Y2
-	VORPD        Y4, Y2, Y2
-	VCMPPD       $0x11, normal64<>+0(SB), Y1, Y4
-	VMULPD       scale64<>+0(SB), Y1, Y5
-	VBLENDVPD    Y4, Y5, Y1, Y1
-	VANDPD       scaled64<>+0(SB), Y4, Y5
-	VPADDQ       fromhalf64<>+0(SB), Y1, Y1
-	VPAND        fraction64<>+0(SB), Y1, Y4
-	VPADDQ       roothalf64<>+0(SB), Y4, Y4
-	VSUBPD       one64<>+0(SB), Y4, Y4
-	VPSRLQ       $0x34, Y1, Y1
-	VPOR         whole64<>+0(SB), Y1, Y1
-	VSUBPD       bias52<>+0(SB), Y1, Y1
-	VSUBPD       Y5, Y1, Y1
-	VADDPD       two64<>+0(SB), Y4, Y5
-	VDIVPD       Y5, Y4, Y5
-	VMULPD       Y5, Y5, Y6
-	VMOVUPD      log64last<>+0(SB), Y7
-	VFMADD213PD  log640<>+0(SB), Y6, Y7
-	VFMADD213PD  log641<>+0(SB), Y6, Y7
-	VFMADD213PD  log642<>+0(SB), Y6, Y7
-	VFMADD213PD  log643<>+0(SB), Y6, Y7
-	VFMADD213PD  log644<>+0(SB), Y6, Y7
-	VFMADD213PD  log645<>+0(SB), Y6, Y7
-	VMULPD       Y6, Y7, Y7
-	VMULPD       Y4, Y4, Y6
-	VMULPD       half64<>+0(SB), Y6, Y6
-	VADDPD       Y6, Y7, Y7
-	VMULPD       Y5, Y7, Y7
-	VFMADD231PD  ln2low64<>+0(SB), Y1, Y7
-	VSUBPD       Y7, Y6, Y6
-	VSUBPD       Y4, Y6, Y6
-	VFMSUB132PD  ln2high64<>+0(SB), Y6, Y1
-	VBLENDVPD    Y2, Y3, Y1, Y1
-	VMASKMOVPD   Y1, Y0, (CX)(BX*8)
+	VMASKMOVPD   (DX)(BX*8), Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VCMPPD       $0x00, Y1, Y0, Y3
+	VMOVUPD      none64<>+0(SB), Y2
+	VBLENDVPD    Y3, Y2, Y0, Y2
+	VCMPPD       $0x11, Y1, Y0, Y3
+	VORPD        Y3, Y2, Y2
+	VCMPPD       $0x00, infinite64<>+0(SB), Y0, Y3
+	VCMPPD       $0x1a, Y1, Y0, Y1
+	VORPD        Y3, Y1, Y1
+	VCMPPD       $0x11, normal64<>+0(SB), Y0, Y3
+	VMULPD       scale64<>+0(SB), Y0, Y4
+	VBLENDVPD    Y3, Y4, Y0, Y0
+	VANDPD       scaled64<>+0(SB), Y3, Y4
+	VPADDQ       fromhalf64<>+0(SB), Y0, Y0
+	VPAND        fraction64<>+0(SB), Y0, Y3
+	VPADDQ       roothalf64<>+0(SB), Y3, Y3
+	VSUBPD       one64<>+0(SB), Y3, Y3
+	VPSRLQ       $0x34, Y0, Y0
+	VPOR         whole64<>+0(SB), Y0, Y0
+	VSUBPD       bias52<>+0(SB), Y0, Y0
+	VSUBPD       Y4, Y0, Y0
+	VADDPD       two64<>+0(SB), Y3, Y4
+	VDIVPD       Y4, Y3, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      log64last<>+0(SB), Y6
+	VFMADD213PD  log640<>+0(SB), Y5, Y6
+	VFMADD213PD  log641<>+0(SB), Y5, Y6
+	VFMADD213PD  log642<>+0(SB), Y5, Y6
+	VFMADD213PD  log643<>+0(SB), Y5, Y6
+	VFMADD213PD  log644<>+0(SB), Y5, Y6
+	VFMADD213PD  log645<>+0(SB), Y5, Y6
+	VMULPD       Y5, Y6, Y6
+	VMULPD       Y3, Y3, Y5
+	VMULPD       half64<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y6, Y6
+	VMULPD       Y4, Y6, Y6
+	VFMADD231PD  ln2low64<>+0(SB), Y0, Y6
+	VSUBPD       Y6, Y5, Y5
+	VSUBPD       Y3, Y5, Y5
+	VFMSUB132PD  ln2high64<>+0(SB), Y5, Y0
+	VBLENDVPD    Y1, Y2, Y0, Y0
+	LEAQ         (CX)(BX*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored3
+	VMOVUPS      X0, (CX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $0x00000010, CX
 
+stored3:
+	TESTQ   $0x00000001, AX
+	JZ      stored4
+	VMOVQ   X0, (CX)
+	VPSRLDQ $0x08, X0, X0
+	ADDQ    $0x00000008, CX
+
+stored4:
 logDone:
 	VZEROUPPER
 	RET
@@ -2406,10 +2432,28 @@ scaleRest:
 	VMOVD        AX, X1
 	VPBROADCASTD X1, Y1
 	VPCMPGTD     places<>+0(SB), Y1, Y1
-	VMASKMOVPS   (DX)(BX*4), Y1, Y2
-	VMULPS       Y0, Y2, Y2
-	VMASKMOVPS   Y2, Y1, (CX)(BX*4)
+	VMASKMOVPS   (DX)(BX*4), Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored5
+	VMOVUPS      X1, (CX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $0x00000010, CX
 
+stored5:
+	TESTQ   $0x00000002, AX
+	JZ      stored6
+	VMOVQ   X1, (CX)
+	VPSRLDQ $0x08, X1, X1
+	ADDQ    $0x00000008, CX
+
+stored6:
+	TESTQ  $0x00000001, AX
+	JZ     stored7
+	VMOVSS X1, (CX)
+
+stored7:
 scaleDone:
 	VZEROUPPER
 	RET
@@ -2442,13 +2486,24 @@ elementRest:
 	VMOVD        AX, X2
 	VPBROADCASTD X2, Y2
 	VPCMPGTD     places<>+0(SB), Y2, Y2
-	VPMOVSXDQ    X2, Y3
-	VMASKMOVPD   (DX)(BX*8), Y3, Y3
-	VMULPD       Y0, Y3, Y3
-	VSUBPD       Y1, Y3, Y3
-	VCVTPD2PSY   Y3, X3
-	VMASKMOVPS   X3, X2, (CX)(BX*4)
+	VPMOVSXDQ    X2, Y2
+	VMASKMOVPD   (DX)(BX*8), Y2, Y2
+	VMULPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored8
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
 
+stored8:
+	TESTQ  $0x00000001, AX
+	JZ     stored9
+	VMOVSS X2, (CX)
+
+stored9:
 elementDone:
 	VZEROUPPER
 	RET
@@ -2482,13 +2537,24 @@ elementRest:
 	VPBROADCASTD X2, Y2
 	VPCMPGTD     places<>+0(SB), Y2, Y2
 	VPMOVSXDQ    X2, Y3
-	VMASKMOVPS   (DX)(BX*4), X2, X3
-	VCVTPS2PD    X3, Y3
-	VMULPD       Y0, Y3, Y3
-	VSUBPD       Y1, Y3, Y3
-	VCVTPD2PSY   Y3, X3
-	VMASKMOVPS   X3, X2, (CX)(BX*4)
+	VMASKMOVPS   (DX)(BX*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VMULPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored10
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
 
+stored10:
+	TESTQ  $0x00000001, AX
+	JZ     stored11
+	VMOVSS X2, (CX)
+
+stored11:
 elementDone:
 	VZEROUPPER
 	RET
@@ -2552,40 +2618,51 @@ elementRest:
 	VPMOVSXDQ    X1, Y2
 	VMASKMOVPS   (DX)(SI*4), X1, X2
 	VCVTPS2PD    X2, Y2
-	VMASKMOVPS   (BX)(SI*4), X1, X3
-	VCVTPS2PD    X3, Y3
-	VCMPPD       $0x15, least64<>+0(SB), Y2, Y6
-	VMOVUPD      integers64<>+0(SB), Y4
-	VFMADD231PD  log2e64<>+0(SB), Y2, Y4
-	VSUBPD       integers64<>+0(SB), Y4, Y5
-	VFNMADD231PD ln2high64<>+0(SB), Y5, Y2
-	VFNMADD231PD ln2low64<>+0(SB), Y5, Y2
-	VMULPD       Y2, Y2, Y5
-	VMOVUPD      exp649<>+0(SB), Y8
-	VFMADD213PD  exp648<>+0(SB), Y2, Y8
-	VMULPD       Y5, Y5, Y7
-	VMOVUPD      exp645<>+0(SB), Y9
-	VFMADD213PD  exp644<>+0(SB), Y2, Y9
-	VMOVUPD      exp647<>+0(SB), Y10
-	VFMADD213PD  exp646<>+0(SB), Y2, Y10
-	VFMADD213PD  Y9, Y5, Y10
-	VFMADD213PD  Y10, Y7, Y8
-	VMOVUPD      exp641<>+0(SB), Y9
-	VFMADD213PD  exp640<>+0(SB), Y2, Y9
-	VMOVUPD      exp643<>+0(SB), Y10
-	VFMADD213PD  exp642<>+0(SB), Y2, Y10
-	VFMADD213PD  Y9, Y5, Y10
-	VFMADD213PD  Y10, Y7, Y8
-	VFMADD213PD  Y2, Y5, Y8
-	VADDPD       one64<>+0(SB), Y8, Y8
-	VPSLLQ       $0x34, Y4, Y4
-	VPADDQ       Y4, Y8, Y8
-	VANDPD       Y6, Y8, Y2
+	VMASKMOVPS   (BX)(SI*4), X1, X1
+	VCVTPS2PD    X1, Y1
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y5
+	VMOVUPD      integers64<>+0(SB), Y3
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y3
+	VSUBPD       integers64<>+0(SB), Y3, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y2
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      exp649<>+0(SB), Y7
+	VFMADD213PD  exp648<>+0(SB), Y2, Y7
+	VMULPD       Y4, Y4, Y6
+	VMOVUPD      exp645<>+0(SB), Y8
+	VFMADD213PD  exp644<>+0(SB), Y2, Y8
+	VMOVUPD      exp647<>+0(SB), Y9
+	VFMADD213PD  exp646<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VMOVUPD      exp641<>+0(SB), Y8
+	VFMADD213PD  exp640<>+0(SB), Y2, Y8
+	VMOVUPD      exp643<>+0(SB), Y9
+	VFMADD213PD  exp642<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VFMADD213PD  Y2, Y4, Y7
+	VADDPD       one64<>+0(SB), Y7, Y7
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y3, Y7, Y7
+	VANDPD       Y5, Y7, Y2
 	VMULPD       Y0, Y2, Y2
-	VSUBPD       Y2, Y3, Y3
-	VCVTPD2PSY   Y3, X3
-	VMASKMOVPS   X3, X1, (CX)(SI*4)
+	VSUBPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored12
+	VMOVQ        X1, (CX)
+	VPSRLDQ      $0x08, X1, X1
+	ADDQ         $0x00000008, CX
 
+stored12:
+	TESTQ  $0x00000001, AX
+	JZ     stored13
+	VMOVSS X1, (CX)
+
+stored13:
 elementDone:
 	VZEROUPPER
 	RET
@@ -2661,15 +2738,26 @@ elementRest:
 	VMOVD        AX, X2
 	VPBROADCASTD X2, Y2
 	VPCMPGTD     places<>+0(SB), Y2, Y2
-	VPMOVSXDQ    X2, Y3
-	VMASKMOVPD   (DX)(SI*8), Y3, Y4
-	VMASKMOVPD   (BX)(SI*8), Y3, Y3
-	VMULPD       Y0, Y4, Y4
-	VMULPD       Y1, Y3, Y3
-	VSUBPD       Y3, Y4, Y4
-	VCVTPD2PSY   Y4, X4
-	VMASKMOVPS   X4, X2, (CX)(SI*4)
+	VPMOVSXDQ    X2, Y2
+	VMASKMOVPD   (DX)(SI*8), Y2, Y3
+	VMASKMOVPD   (BX)(SI*8), Y2, Y2
+	VMULPD       Y0, Y3, Y3
+	VMULPD       Y1, Y2, Y2
+	VSUBPD       Y2, Y3, Y3
+	VCVTPD2PSY   Y3, X3
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored14
+	VMOVQ        X3, (CX)
+	VPSRLDQ      $0x08, X3, X3
+	ADDQ         $0x00000008, CX
 
+stored14:
+	TESTQ  $0x00000001, AX
+	JZ     stored15
+	VMOVSS X3, (CX)
+
+stored15:
 elementDone:
 	VZEROUPPER
 	RET
@@ -2734,20 +2822,32 @@ elementRest:
 	VSUBPD       Y9, Y10, Y10
 	VMULPD       Y0, Y10, Y10
 	VCVTPD2PSY   Y10, X10
-	VMASKMOVPS   X10, X8, (CX)(R8*4)
-	VMASKMOVPS   (BX)(R8*4), X8, X0
-	VCVTPS2PD    X0, Y0
-	VMASKMOVPS   (DX)(R8*4), X8, X4
-	VCVTPS2PD    X4, Y4
-	VMULPD       Y1, Y0, Y0
-	VSUBPD       Y3, Y0, Y0
-	VMULPD       Y1, Y4, Y4
-	VSUBPD       Y2, Y4, Y4
-	VSUBPD       Y4, Y0, Y0
-	VMULPD       Y9, Y0, Y0
-	VCMPPD       $0x04, Y7, Y9, Y9
-	VANDPD       Y9, Y0, Y0
-	VADDPD       Y0, Y6, Y6
+	LEAQ         (CX)(R8*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored16
+	VMOVQ        X10, (CX)
+	VPSRLDQ      $0x08, X10, X10
+	ADDQ         $0x00000008, CX
+
+stored16:
+	TESTQ  $0x00000001, AX
+	JZ     stored17
+	VMOVSS X10, (CX)
+
+stored17:
+	VMASKMOVPS (BX)(R8*4), X8, X0
+	VCVTPS2PD  X0, Y0
+	VMASKMOVPS (DX)(R8*4), X8, X4
+	VCVTPS2PD  X4, Y4
+	VMULPD     Y1, Y0, Y0
+	VSUBPD     Y3, Y0, Y0
+	VMULPD     Y1, Y4, Y4
+	VSUBPD     Y2, Y4, Y4
+	VSUBPD     Y4, Y0, Y0
+	VMULPD     Y9, Y0, Y0
+	VCMPPD     $0x04, Y7, Y9, Y9
+	VANDPD     Y9, Y0, Y0
+	VADDPD     Y0, Y6, Y6
 
 elementDone:
 	VEXTRACTF128 $0x01, Y6, X0
@@ -2863,8 +2963,19 @@ elementRest:
 	VADDPD       Y2, Y0, Y0
 	VSUBPD       Y0, Y4, Y4
 	VCVTPD2PSY   Y4, X4
-	VMASKMOVPS   X4, X3, (CX)(SI*4)
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored18
+	VMOVQ        X4, (CX)
+	VPSRLDQ      $0x08, X4, X4
+	ADDQ         $0x00000008, CX
 
+stored18:
+	TESTQ  $0x00000001, AX
+	JZ     stored19
+	VMOVSS X4, (CX)
+
+stored19:
 elementDone:
 	VZEROUPPER
 	RET
@@ -2904,15 +3015,26 @@ elementRest:
 	VPMOVSXDQ    X2, Y3
 	VMASKMOVPS   (DX)(SI*4), X2, X3
 	VCVTPS2PD    X3, Y3
-	VMASKMOVPS   (BX)(SI*4), X2, X4
-	VCVTPS2PD    X4, Y4
-	VSUBPD       Y4, Y3, Y3
-	VMULPD       Y3, Y3, Y4
-	VADDPD       Y4, Y1, Y1
+	VMASKMOVPS   (BX)(SI*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VSUBPD       Y2, Y3, Y3
+	VMULPD       Y3, Y3, Y2
+	VADDPD       Y2, Y1, Y1
 	VMULPD       Y0, Y3, Y3
 	VCVTPD2PSY   Y3, X3
-	VMASKMOVPS   X3, X2, (CX)(SI*4)
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored20
+	VMOVQ        X3, (CX)
+	VPSRLDQ      $0x08, X3, X3
+	ADDQ         $0x00000008, CX
 
+stored20:
+	TESTQ  $0x00000001, AX
+	JZ     stored21
+	VMOVSS X3, (CX)
+
+stored21:
 elementDone:
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1

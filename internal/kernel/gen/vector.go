@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -30,6 +32,7 @@ func eachVector(params []string, f func(p []Mem)) {
 type part struct {
 	at         Register
 	mask, wide VecVirtual // in 4 bytes and in 8, nil for a whole vector
+	left       Register   // how many the last few are
 }
 
 // eachPart is a loop over n elements, of which width are done at once. The
@@ -61,7 +64,7 @@ func rest(at, left Register, width uint32) part {
 	if width == 4 {
 		VPMOVSXDQ(mask.AsX(), wide)
 	}
-	return part{at, mask, wide}
+	return part{at, mask, wide, left}
 }
 
 // single are elements of 4 bytes, as they are.
@@ -98,34 +101,53 @@ func (p part) double(x Register) VecVirtual {
 	return y
 }
 
-// putSingle writes elements of 4 bytes.
+// putSingle writes elements of 4 bytes, and overwrites y.
 func (p part) putSingle(y VecVirtual, x Register) {
-	if m := (Mem{Base: x, Index: p.at, Scale: 4}); p.mask == nil {
-		VMOVUPS(y, m)
-	} else {
-		VMASKMOVPS(y, p.mask, m)
-	}
+	p.put(y, Mem{Base: x, Index: p.at, Scale: 4}, vector)
 }
 
 // putNarrowed rounds 4 elements to float32, and overwrites y.
 func (p part) putNarrowed(y VecVirtual, x Register) {
-	m, low := Mem{Base: x, Index: p.at, Scale: 4}, y.AsX()
-	VCVTPD2PSY(y, low)
+	VCVTPD2PSY(y, y.AsX())
+	p.put(y.AsX(), Mem{Base: x, Index: p.at, Scale: 4}, vector/2)
+}
+
+// putDouble writes 4 elements of 8 bytes, and overwrites y.
+func (p part) putDouble(y VecVirtual, x Register) {
+	p.put(y, Mem{Base: x, Index: p.at, Scale: 8}, vector/2)
+}
+
+// put writes the elements of y, of which a vector has width. The last few are
+// written by powers of two: what is masked is written slowly.
+func (p part) put(y Register, m Mem, width int) {
 	if p.mask == nil {
-		VMOVUPS(low, m)
-	} else {
-		VMASKMOVPS(low, p.mask.AsX(), m)
+		VMOVUPS(y, m)
+		return
+	}
+	to, low := GP64(), y.(Vec).AsX()
+	LEAQ(m, to)
+	for n := width / 2; n > 0; n /= 2 {
+		stores++
+		next := fmt.Sprint("stored", stores)
+		TESTQ(U32(uint32(n)), p.left)
+		JZ(LabelRef(next))
+		switch size := n * int(m.Scale); size {
+		case 16:
+			VMOVUPS(low, Mem{Base: to})
+			VEXTRACTF128(Imm(1), y, low)
+			ADDQ(U32(16), to)
+		case 8:
+			VMOVQ(low, Mem{Base: to})
+			VPSRLDQ(Imm(8), low, low)
+			ADDQ(U32(8), to)
+		case 4:
+			VMOVSS(low, Mem{Base: to})
+		}
+		Label(next)
 	}
 }
 
-// putDouble writes 4 elements of 8 bytes.
-func (p part) putDouble(y VecVirtual, x Register) {
-	if m := (Mem{Base: x, Index: p.at, Scale: 8}); p.mask == nil {
-		VMOVUPD(y, m)
-	} else {
-		VMASKMOVPD(y, p.wide, m)
-	}
-}
+var stores int // makes labels of their own
 
 // only clears what y has beyond the elements.
 func (p part) only(y VecVirtual) {
