@@ -21,7 +21,8 @@ func LogSumExp[F Float](z []F, invT float64) float64 {
 // and a probability almost 1.
 func LogSoftmax[F Float](dst, z []F, invT float64) {
 	dst = dst[:len(z)]
-	lse := LogSumExp(z, invT)
+	top, sum := sumExponentials(z, invT)
+	lse := top + math.Log(sum)
 	if logSoftmaxFast(dst, z, invT, lse) {
 		return
 	}
@@ -72,7 +73,7 @@ func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64
 	}
 	top = largest(z) * invT
 	for i, v := range z {
-		dst[i] = math.Exp(float64(float64(v)*invT) - float64(top)) // no fused product
+		dst[i] = math.Exp(float64(float64(v)*invT) - top) // no fused product
 		sum += dst[i]
 	}
 	return top, sum
@@ -85,7 +86,7 @@ func sumExponentials[F Float](z []F, invT float64) (top, sum float64) {
 	}
 	top = largest(z) * invT
 	for _, v := range z {
-		sum += math.Exp(float64(float64(v)*invT) - float64(top))
+		sum += math.Exp(float64(float64(v)*invT) - top)
 	}
 	return top, sum
 }

@@ -171,15 +171,22 @@ func TestLargest(t *testing.T) {
 		for n := 1; n < 40; n++ {
 			for at := range n {
 				z := random[float32](n, 1)
-				for _, v := range []float32{100, float32(math.Inf(1)), float32(math.NaN())} {
-					if z[at] = v; !same([]float32{float32(largest(z))}, []float32{v}) {
-						t.Errorf("with %v at %d of %d: %v", v, at, n, largest(z))
+				for i := range z {
+					z[i] -= 1000
+				}
+				for _, v := range []float32{-900, 100, float32(math.Inf(1)), float32(math.NaN())} {
+					z[at] = v
+					e := make([]float64, n)
+					top, _ := exponentials(e, z, 1)
+					again, _ := sumExponentials(z, 1)
+					if want := []float64{float64(v)}; !same([]float64{top}, want) || !same([]float64{again}, want) {
+						t.Errorf("with %v at %d of %d: %v and %v", v, at, n, top, again)
 					}
 				}
 			}
 		}
-		if v := largest([]float32{}); !math.IsInf(v, -1) {
-			t.Errorf("of nothing: %v", v)
+		if v, sum := sumExponentials([]float32{}, 1); !math.IsInf(v, -1) || sum != 0 {
+			t.Errorf("of nothing: %v, %v", v, sum)
 		}
 	})
 }
