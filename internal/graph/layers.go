@@ -3,7 +3,6 @@ package graph
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -331,17 +330,13 @@ func logSoftmax[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 	o := &op{name: "log-softmax", shape: x.Shape(), wrt: []bool{true}}
 	o.run = func(v []gorgonia.Value) {
 		z, y := floats[F](v[0]), floats[F](o.value)
-		for i := 0; i < len(z); i += c {
-			kernel.LogSoftmax(y[i:i+c], z[i:i+c], 1)
-		}
+		eachRow(len(z)/c, c, func(i, j int) { kernel.LogSoftmax(y[i:j], z[i:j], 1) })
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "log-softmax.dx", shape: x.Shape()}
 		d.run = func(v []gorgonia.Value) {
 			y, dy, dx := floats[F](v[0]), floats[F](v[1]), floats[F](d.value)
-			for i := 0; i < len(y); i += c {
-				logSoftmaxGrad(dx[i:i+c], y[i:i+c], dy[i:i+c])
-			}
+			eachRow(len(y)/c, c, func(i, j int) { kernel.LogSoftmaxGrad(dx[i:j], y[i:j], dy[i:j]) })
 		}
 		dx, err := apply[F](d, y, dy)
 		return []*gorgonia.Node{dx}, err
@@ -349,13 +344,15 @@ func logSoftmax[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply[F](o, x)
 }
 
-// logSoftmaxGrad is dx = dy - softmax·Σdy, for one row.
-func logSoftmaxGrad[F kernel.Float](dx, y, dy []F) {
-	sum := 0.0
-	for _, g := range dy {
-		sum += float64(g)
-	}
-	for i, v := range y {
-		dx[i] = F(float64(dy[i]) - sum*math.Exp(float64(v)))
-	}
+// eachRow calls f for rows [i, j) of c elements, for many at once where there are
+// many.
+func eachRow(rows, c int, f func(i, j int)) {
+	kernel.Rows(rows, costOfExp*c, func(from, to int) {
+		for r := from; r < to; r++ {
+			f(r*c, (r+1)*c)
+		}
+	})
 }
+
+// costOfExp is what an exponential costs, see [kernel.Rows].
+const costOfExp = 50

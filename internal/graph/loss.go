@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"math"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -10,57 +9,28 @@ import (
 	"github.com/godistill/godistill/internal/kernel"
 )
 
-// A rowFunc is a loss of one row: it returns the value for row z of the first
-// input and writes the gradient by z to grad, every element of it.
-type rowFunc[F kernel.Float] func(r int, z, grad []F) float64
+// A rowsFunc is a loss of rows z (R, C), the first of in: it writes their values
+// (R) and the gradient by z, every element of both.
+type rowsFunc[F kernel.Float] func(value, grad, z []F, in []gorgonia.Value)
 
-// costOfElement is what an element of a loss costs, see [kernel.Rows].
-const costOfElement = 100
-
-// rowLoss applies a loss to in[0] of shape (R, C): its values are (R). bind
-// reads the other inputs, once for some rows; they are constants to the gradient,
-// which is taken in the forward pass, while the row is at hand. Input number
-// ints is of int, unless that is 0.
-func rowLoss[F kernel.Float](name string, bind func(in []gorgonia.Value) rowFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+// rowLoss applies a loss to in[0] of shape (R, C): its values are (R). The other
+// inputs are constants to the gradient, which is taken in the forward pass,
+// while a row is at hand. Input number ints is of int, unless that is 0.
+func rowLoss[F kernel.Float](name string, loss rowsFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	z := in[0]
-	rows, c := z.Shape()[0], z.Shape()[1]
-	grads := make([]F, rows*c)
-	o := &op{name: name, shape: tensor.Shape{rows}, wrt: make([]bool, len(in)), ints: ints}
+	grad := make([]F, z.Shape().TotalSize())
+	o := &op{name: name, shape: z.Shape()[:1].Clone(), wrt: make([]bool, len(in)), ints: ints}
 	o.wrt[0] = true
-	o.run = func(v []gorgonia.Value) {
-		z, value := floats[F](v[0]), floats[F](o.value)
-		kernel.Rows(rows, costOfElement*c, func(from, to int) {
-			row := bind(v)
-			for r := from; r < to; r++ {
-				value[r] = F(row(r, z[r*c:(r+1)*c], grads[r*c:(r+1)*c]))
-			}
-		})
-	}
+	o.run = func(v []gorgonia.Value) { loss(floats[F](o.value), grad, floats[F](v[0]), v) }
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: name + ".dz", shape: z.Shape()}
-		d.run = func(v []gorgonia.Value) { scaleRows(floats[F](d.value), grads, floats[F](v[0])) }
+		d.run = func(v []gorgonia.Value) { kernel.ScaleRows(floats[F](d.value), grad, floats[F](v[0])) }
 		all := make([]*gorgonia.Node, len(in))
 		var err error
 		all[0], err = apply[F](d, dy, y) // y orders it behind the forward pass
 		return all, err
 	}
 	return apply[F](o, in...)
-}
-
-// scaleRows multiplies each row by its factor. A row of factor 0 counts for
-// nothing, whatever it holds.
-func scaleRows[F kernel.Float](dst, src, factor []F) {
-	c := len(src) / len(factor)
-	for r, k := range factor {
-		row := dst[r*c : (r+1)*c]
-		if k == 0 {
-			clear(row)
-			continue
-		}
-		for i, v := range src[r*c : (r+1)*c] {
-			row[i] = v * k
-		}
-	}
 }
 
 // checkRows refuses what is not (R, C) on the student's side, or a target of
@@ -95,17 +65,10 @@ func CrossEntropy(z, labels *gorgonia.Node, smoothing float64) (*gorgonia.Node, 
 }
 
 func crossEntropy[F kernel.Float](z, labels *gorgonia.Node, smoothing float64) (*gorgonia.Node, error) {
-	bind := func(in []gorgonia.Value) rowFunc[F] {
-		label := ints(in[1])
-		return func(r int, z, grad []F) float64 {
-			if label[r] < 0 {
-				clear(grad)
-				return 0
-			}
-			return kernel.CrossEntropy(grad, z, label[r], smoothing)
-		}
+	loss := func(value, grad, z []F, in []gorgonia.Value) {
+		kernel.CrossEntropy(value, grad, z, ints(in[1]), smoothing)
 	}
-	return rowLoss("cross-entropy", bind, 1, z, labels)
+	return rowLoss("cross-entropy", loss, 1, z, labels)
 }
 
 // SoftCrossEntropy is -Σ_c t_c log softmax(z)_c for each row of z (R, C), where
@@ -121,13 +84,10 @@ func SoftCrossEntropy(z, target *gorgonia.Node, smoothing float64) (*gorgonia.No
 }
 
 func softCrossEntropy[F kernel.Float](z, target *gorgonia.Node, smoothing float64) (*gorgonia.Node, error) {
-	bind := func(in []gorgonia.Value) rowFunc[F] {
-		targets := floats[F](in[1])
-		return func(r int, z, grad []F) float64 {
-			return kernel.SoftCrossEntropy(grad, z, targets[r*len(z):(r+1)*len(z)], smoothing)
-		}
+	loss := func(value, grad, z []F, in []gorgonia.Value) {
+		kernel.SoftCrossEntropy(value, grad, z, floats[F](in[1]), smoothing)
 	}
-	return rowLoss("soft cross-entropy", bind, 0, z, target)
+	return rowLoss("soft cross-entropy", loss, 0, z, target)
 }
 
 // KL is T²·KL(softmax(t/T) ‖ softmax(z/T)) for each row of the student's z and
@@ -147,13 +107,10 @@ func KL(z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 func kl[F kernel.Float](z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
-	bind := func(in []gorgonia.Value) rowFunc[F] {
-		teacher, T := floats[F](in[1]), scalar(in[2])
-		return func(r int, z, grad []F) float64 {
-			return kernel.KL(grad, z, teacher[r*len(z):(r+1)*len(z)], T)
-		}
+	loss := func(value, grad, z []F, in []gorgonia.Value) {
+		kernel.KL(value, grad, z, floats[F](in[1]), scalar(in[2]))
 	}
-	return rowLoss("kl", bind, 0, z, t, temp)
+	return rowLoss("kl", loss, 0, z, t, temp)
 }
 
 // TopKL is T² times the KL divergence of the distributions over the teacher's
@@ -179,41 +136,12 @@ func TopKL(z, top, id, lse, temp *gorgonia.Node, temps []float64) (*gorgonia.Nod
 }
 
 func topKL[F kernel.Float](z, top, id, lse, temp *gorgonia.Node, temps []float64) (*gorgonia.Node, error) {
-	k, rest := top.Shape()[1], make([]F, z.Shape()[1])
-	bind := func(in []gorgonia.Value) rowFunc[F] {
-		tops, ids, lses, T := floats[F](in[1]), ints(in[2]), floats[F](in[3]), scalar(in[4])
-		col, inv := column[F](temps, T), 1/T
-		return func(r int, z, grad []F) float64 {
-			id, lseT := ids[r*k:(r+1)*k], float64(lses[r*len(temps)+col])
-			copy(rest, z)
-			for _, c := range id {
-				rest[c] = F(math.Inf(-1))
-			}
-			lseZ, lseRest := kernel.LogSumExp(z, inv), kernel.LogSumExp(rest, inv)
-			for c, v := range z {
-				grad[c] = F(T * math.Exp(float64(v)*inv-lseZ))
-			}
-			sum, mass := 0.0, 0.0
-			for i, c := range id {
-				logp := float64(tops[r*k+i])*inv - lseT
-				p := math.Exp(logp)
-				if p > 0 {
-					sum += p * (logp - (float64(z[c])*inv - lseZ))
-				}
-				mass += p
-				grad[c] -= F(T * p)
-			}
-			tail := 1 - mass
-			if k == len(z) || tail <= 0 {
-				return T * T * sum
-			}
-			for c, v := range rest {
-				grad[c] -= F(T * tail * math.Exp(float64(v)*inv-lseRest))
-			}
-			return T * T * (sum + tail*(math.Log(tail)-(lseRest-lseZ)))
-		}
+	loss := func(value, grad, z []F, in []gorgonia.Value) {
+		T := scalar(in[4])
+		kept := kernel.TopK[F]{Logits: floats[F](in[1]), Classes: ints(in[2]), LSE: floats[F](in[3]), At: column[F](temps, T)}
+		kernel.TopKL(value, grad, z, kept, T)
 	}
-	return rowLoss("top-k kl", bind, 2, z, top, id, lse, temp)
+	return rowLoss("top-k kl", loss, 2, z, top, id, lse, temp)
 }
 
 // column finds the recorded temperature that T is, at F's precision.
@@ -239,20 +167,10 @@ func MSE(a, b *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 func mse[F kernel.Float](a, b *gorgonia.Node) (*gorgonia.Node, error) {
-	bind := func(in []gorgonia.Value) rowFunc[F] {
-		others := floats[F](in[1])
-		return func(r int, a, grad []F) float64 {
-			b := others[r*len(a) : (r+1)*len(a)]
-			sum, k := 0.0, 2/float64(len(a))
-			for c, v := range a {
-				d := float64(v) - float64(b[c])
-				sum += d * d
-				grad[c] = F(k * d)
-			}
-			return sum / float64(len(a))
-		}
+	loss := func(value, grad, a []F, in []gorgonia.Value) {
+		kernel.MSE(value, grad, a, floats[F](in[1]))
 	}
-	n, err := rowLoss("mse", bind, 0, a, b)
+	n, err := rowLoss("mse", loss, 0, a, b)
 	if err != nil {
 		return nil, err
 	}
@@ -271,11 +189,7 @@ func mse[F kernel.Float](a, b *gorgonia.Node) (*gorgonia.Node, error) {
 
 func negate[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 	o := &op{name: "negate", shape: x.Shape()}
-	o.run = func(v []gorgonia.Value) {
-		dst := floats[F](o.value)
-		for i, x := range floats[F](v[0]) {
-			dst[i] = -x
-		}
-	}
+	minus := []F{-1}
+	o.run = func(v []gorgonia.Value) { kernel.ScaleRows(floats[F](o.value), floats[F](v[0]), minus) }
 	return apply[F](o, x)
 }

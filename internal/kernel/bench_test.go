@@ -2,7 +2,10 @@ package kernel
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -96,22 +99,58 @@ func BenchmarkAdam(b *testing.B) {
 	})
 }
 
-func BenchmarkKL(b *testing.B) {
-	for _, classes := range []int{10, 1000} {
-		const rows = 128
-		z, t, grad := random[float32](rows*classes, 1), random[float32](rows*classes, 2), make([]float32, rows*classes)
-		b.Run(fmt.Sprintf("%dx%d", rows, classes), func(b *testing.B) {
-			onPaths(b, func(b *testing.B) {
-				for b.Loop() {
-					Rows(rows, 100*classes, func(from, to int) {
-						for r := from; r < to; r++ {
-							i, j := r*classes, (r+1)*classes
-							KL(grad[i:j], z[i:j], t[i:j], 4)
-						}
-					})
-				}
+// BenchmarkLoss are the losses of a few classes, of many, and of a vocabulary.
+func BenchmarkLoss(b *testing.B) {
+	for _, s := range [][2]int{{128, 10}, {128, 1000}, {64, 32000}} {
+		rows, c := s[0], s[1]
+		for name, loss := range lossBenchmarks(rows, c) {
+			b.Run(fmt.Sprintf("%s/%dx%d", name, rows, c), func(b *testing.B) {
+				onPaths(b, func(b *testing.B) {
+					for b.Loop() {
+						loss()
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows*c), "ns/element")
+				})
 			})
-		})
+		}
+	}
+}
+
+// lossBenchmarks by name, sorted.
+func lossBenchmarks(rows, c int) iter.Seq2[string, func()] {
+	z, t := random[float32](rows*c, 1), random[float32](rows*c, 2)
+	grad, value, labels := make([]float32, rows*c), make([]float32, rows), make([]int, rows)
+	p := make([]float32, rows*c)
+	for r := range rows {
+		Softmax(row(p, r, c), row(t, r, c), 1)
+	}
+	kept := topK(t, rows, 8, 4)
+	all := map[string]func(){
+		"kl":         func() { KL(value, grad, z, t, 4) },
+		"cross":      func() { CrossEntropy(value, grad, z, labels, 0) },
+		"smoothed":   func() { CrossEntropy(value, grad, z, labels, 0.1) },
+		"soft":       func() { SoftCrossEntropy(value, grad, z, p, 0.1) },
+		"topkl":      func() { TopKL(value, grad, z, kept, 4) },
+		"mse":        func() { MSE(value, grad, z, t) },
+		"scalerows":  func() { ScaleRows(grad, z, p[:rows]) },
+		"logsoftmax": func() { perRow(rows, func(r int) { LogSoftmax(row(grad, r, c), row(z, r, c), 1) }) },
+		"logsoftmaxgrad": func() {
+			perRow(rows, func(r int) { LogSoftmaxGrad(row(grad, r, c), row(z, r, c), row(t, r, c)) })
+		},
+		"softmax": func() { perRow(rows, func(r int) { Softmax(row(grad, r, c), row(z, r, c), 1) }) },
+	}
+	return func(yield func(string, func()) bool) {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			if !yield(name, all[name]) {
+				return
+			}
+		}
+	}
+}
+
+func perRow(rows int, f func(r int)) {
+	for r := range rows {
+		f(r)
 	}
 }
 

@@ -1,85 +1,297 @@
 package kernel
 
-import "math"
+import (
+	"iter"
+	"math"
+)
 
-// The losses of one row return its value and write the gradient by its logits
-// z to grad, every element. They compute in float64 whatever F is: where a
-// student is near its teacher, what remains of two probabilities is small. The
-// gradient of equal logits is exactly 0.
+// The losses of rows of logits z (R, C) write the value of each row to value
+// (R) and its gradient by the logits to grad (R, C), every element. They
+// compute in float64 whatever F is: where a student is near its teacher, what
+// remains of two probabilities is small. The gradient of equal logits is
+// exactly 0.
 
-// A distribution is softmax(z·invT). The logarithm of p[c] is z[c]·invT - lse.
-type distribution struct {
-	p     []float64
-	lse   float64
-	store *[]float64
-}
+// costOfLoss is what an element of a loss costs, see [Rows].
+const costOfLoss = 50
 
-func distribute[F Float](z []F, invT float64) distribution {
-	store := borrow[float64](len(z))
-	p := *store
-	top, sum := exponentials(p, z, invT)
-	inv := 1 / sum
-	for c := range p {
-		p[c] *= inv
+// columns is the C of x (R, C).
+func columns[F Float](x []F, rows int) int { return len(x) / max(1, rows) }
+
+// row is row r of x (R, C).
+func row[F Float](x []F, r, c int) []F { return x[r*c : (r+1)*c] }
+
+// blocks are the rows [from, to), so many at a time that what is computed of
+// them stays in the first cache.
+func blocks(from, to, c int) iter.Seq2[int, int] {
+	few := max(1, 1024/max(1, c))
+	return func(yield func(from, to int) bool) {
+		for ; from < to && yield(from, min(from+few, to)); from += few {
+		}
 	}
-	return distribution{p, top + math.Log(sum), store}
 }
 
-func (d *distribution) release() { giveBack(d.store) }
+// distributions are softmax(z·invT) of some rows. Their exponentials are yet to
+// be divided by their sum. The logarithm of a probability is z·invT - lse.
+type distributions struct {
+	e, sum, lse []float64
+	store       *[]float64
+}
+
+func distribute[F Float](z []F, c int, invT float64) distributions {
+	rows := len(z) / c
+	store := borrow[float64](len(z) + 3*rows)
+	e, sum := (*store)[:len(z)], (*store)[len(z):][:rows]
+	top, lse := (*store)[len(z)+rows:][:rows], (*store)[len(z)+2*rows:]
+	for r := range rows {
+		top[r], sum[r] = exponentials(row(e, r, c), row(z, r, c), invT)
+	}
+	logarithms(lse, sum)
+	for r, t := range top {
+		lse[r] += t
+	}
+	return distributions{e, sum, lse, store}
+}
+
+func (d *distributions) release() { giveBack(d.store) }
+
+// A distribution is one of them: its probabilities are k·e.
+type distribution struct {
+	e      []float64
+	k, lse float64
+}
+
+func (d *distributions) row(r int) distribution {
+	return distribution{row(d.e, r, len(d.e)/len(d.sum)), 1 / d.sum[r], d.lse[r]}
+}
 
 // CrossEntropy is -Σ_c t_c log softmax(z)_c, where t is the label's one-hot
-// vector mixed with the uniform one, (1-ε)·onehot + ε/C.
-func CrossEntropy[F Float](grad, z []F, label int, smoothing float64) float64 {
-	q := distribute(z, 1)
-	defer q.release()
+// vector mixed with the uniform one, (1-ε)·onehot + ε/C. Labels are (R). A row
+// with a label below 0 is 0, with gradient 0.
+func CrossEntropy[F Float](value, grad, z []F, labels []int, smoothing float64) {
+	c := columns(z, len(value))
+	Rows(len(value), costOfLoss*c, func(from, to int) {
+		for from, to := range blocks(from, to, c) {
+			q := distribute(z[from*c:to*c], c, 1)
+			for r := from; r < to; r++ {
+				value[r] = F(crossEntropy(row(grad, r, c), row(z, r, c), q.row(r-from), labels[r], smoothing))
+			}
+			q.release()
+		}
+	})
+}
+
+func crossEntropy[F Float](grad, z []F, q distribution, label int, smoothing float64) float64 {
+	if label < 0 {
+		clear(grad)
+		return 0
+	}
 	even := smoothing / float64(len(z))
 	loss := (1 - smoothing) * (q.lse - float64(z[label]))
 	if smoothing > 0 {
-		for _, v := range z {
-			loss -= even * (float64(v) - q.lse)
-		}
+		loss -= even * sumAbove(z, q.lse)
 	}
-	for c, p := range q.p {
-		grad[c] = F(p - even)
-	}
-	grad[label] = F(q.p[label] - even - (1 - smoothing))
+	probabilities(grad, q.e, q.k, even)
+	grad[label] = F(float64(q.k*q.e[label]) - even - (1 - smoothing))
 	return loss
 }
 
-// SoftCrossEntropy is -Σ_c t_c log softmax(z)_c, where t is the target mixed
-// with the uniform distribution, as in [CrossEntropy].
-func SoftCrossEntropy[F Float](grad, z, target []F, smoothing float64) float64 {
-	q := distribute(z, 1)
-	defer q.release()
-	loss, total := 0.0, 0.0
-	smooth := func(c int) float64 {
-		return (1-smoothing)*float64(target[c]) + smoothing/float64(len(z))
+// SoftCrossEntropy is -Σ_c t_c log softmax(z)_c, where t is the target (R, C)
+// mixed with the uniform distribution, as in [CrossEntropy].
+func SoftCrossEntropy[F Float](value, grad, z, target []F, smoothing float64) {
+	c := columns(z, len(value))
+	even := smoothing / float64(c)
+	Rows(len(value), costOfLoss*c, func(from, to int) {
+		for from, to := range blocks(from, to, c) {
+			q := distribute(z[from*c:to*c], c, 1)
+			for r := from; r < to; r++ {
+				value[r] = F(softCrossEntropy(row(grad, r, c), row(z, r, c), row(target, r, c), q.row(r-from), 1-smoothing, even))
+			}
+			q.release()
+		}
+	})
+}
+
+// softCrossEntropy is of one row, with the target t = keep·target + even.
+func softCrossEntropy[F Float](grad, z, target []F, q distribution, keep, even float64) float64 {
+	loss, sum := soft(z, target, q.lse, keep, even)
+	k := sum * q.k
+	if softGradFast(grad, target, q.e, k, keep, even) {
+		return loss
+	}
+	for c, e := range q.e {
+		grad[c] = F(float64(k*e) - (float64(keep*float64(target[c])) + even))
+	}
+	return loss
+}
+
+// soft is Σ_c t_c (lse - z_c) and Σ_c t_c. What t has no part of counts for
+// nothing, even if z is -Inf there.
+func soft[F Float](z, target []F, lse, keep, even float64) (loss, sum float64) {
+	if loss, sum, ok := softFast(z, target, lse, keep, even); ok {
+		return loss, sum
 	}
 	for c, v := range z {
-		if t := smooth(c); t != 0 {
-			loss -= t * (float64(v) - q.lse)
-			total += t
+		if t := float64(keep*float64(target[c])) + even; t != 0 {
+			loss += t * (lse - float64(v))
+			sum += t
 		}
 	}
-	for c, p := range q.p {
-		grad[c] = F(total*p - smooth(c))
-	}
-	return loss
+	return loss, sum
 }
 
-// KL is T²·KL(p ‖ q) with p = softmax(t/T) and q = softmax(z/T). Its gradient
-// is T(q-p).
-func KL[F Float](grad, z, t []F, T float64) float64 {
-	q, p := distribute(z, 1/T), distribute(t, 1/T)
-	defer q.release()
-	defer p.release()
-	sum, invT := 0.0, 1/T
-	for c, pc := range p.p {
-		if pc > 0 {
-			logq, logp := float64(z[c])*invT-q.lse, float64(t[c])*invT-p.lse
+// KL is T²·KL(p ‖ q) with p = softmax(t/T) and q = softmax(z/T), where t is (R,
+// C). Its gradient is T(q-p).
+func KL[F Float](value, grad, z, t []F, T float64) {
+	c := columns(z, len(value))
+	Rows(len(value), 2*costOfLoss*c, func(from, to int) {
+		for from, to := range blocks(from, to, c) {
+			q, p := distribute(z[from*c:to*c], c, 1/T), distribute(t[from*c:to*c], c, 1/T)
+			for r := from; r < to; r++ {
+				value[r] = F(T * T * kl(row(grad, r, c), row(z, r, c), row(t, r, c), q.row(r-from), p.row(r-from), T))
+			}
+			q.release()
+			p.release()
+		}
+	})
+}
+
+func kl[F Float](grad, z, t []F, q, p distribution, T float64) (sum float64) {
+	if sum, ok := klFast(grad, z, t, q, p, T); ok {
+		return sum
+	}
+	invT := 1 / T
+	for c, e := range p.e {
+		pc := p.k * e
+		if pc != 0 {
+			logp, logq := float64(float64(t[c])*invT)-p.lse, float64(float64(z[c])*invT)-q.lse
 			sum += pc * (logp - logq)
 		}
-		grad[c] = F(T * (q.p[c] - pc))
+		grad[c] = F(T * (float64(q.k*q.e[c]) - float64(pc)))
 	}
-	return T * T * sum
+	return sum
+}
+
+// TopK is what is kept of a teacher's rows: the k largest logits of each.
+type TopK[F Float] struct {
+	Logits  []F   // (R, k)
+	Classes []int // (R, k), all different in a row
+	LSE     []F   // (R, temperatures): the log-sum-exp of the whole row at each
+	At      int   // which of the temperatures is T
+}
+
+// row is row r of n, as of rows of their own.
+func (t TopK[F]) row(r, n int) TopK[F] {
+	k, temps := len(t.Classes)/n, len(t.LSE)/n
+	return TopK[F]{row(t.Logits, r, k), t.Classes[r*k : (r+1)*k], row(t.LSE, r, temps), t.At}
+}
+
+// TopKL is T² times the KL divergence of the distributions over the teacher's
+// top k classes and one bucket for all others.
+func TopKL[F Float](value, grad, z []F, t TopK[F], T float64) {
+	rows, c := len(value), columns(z, len(value))
+	Rows(rows, 2*costOfLoss*c, func(from, to int) {
+		for from, to := range blocks(from, to, c) {
+			rest := borrow[F]((to - from) * c)
+			copy(*rest, z[from*c:to*c])
+			for r := from; r < to; r++ {
+				t.row(r, rows).remove(row(*rest, r-from, c))
+			}
+			q, others := distribute(z[from*c:to*c], c, 1/T), distribute(*rest, c, 1/T)
+			for r := from; r < to; r++ {
+				value[r] = F(T * T * topKL(row(grad, r, c), row(z, r, c), t.row(r, rows), q.row(r-from), others.row(r-from), T))
+			}
+			q.release()
+			others.release()
+			giveBack(rest)
+		}
+	})
+}
+
+// remove takes the classes out of a row of logits.
+func (t TopK[F]) remove(z []F) {
+	for _, c := range t.Classes {
+		z[c] = F(math.Inf(-1))
+	}
+}
+
+// topKL is of one row, where q is the student's distribution, and others that
+// over the classes that are not kept.
+func topKL[F Float](grad, z []F, t TopK[F], q, others distribution, T float64) float64 {
+	sum, mass, invT, p := 0.0, 0.0, 1/T, others.e // which is 0 for the classes
+	for i, c := range t.Classes {
+		logp := float64(float64(t.Logits[i])*invT) - float64(t.LSE[t.At])
+		p[c] = math.Exp(logp)
+		if p[c] != 0 {
+			sum += p[c] * (logp - (float64(float64(z[c])*invT) - q.lse))
+		}
+		mass += p[c]
+	}
+	if tail := 1 - mass; len(t.Classes) < len(z) && tail > 0 {
+		sum += tail * (math.Log(tail) - (others.lse - q.lse))
+		differences(grad, q.e, others.e, T*q.k, T*tail*others.k)
+	} else {
+		probabilities(grad, q.e, T*q.k, 0)
+	}
+	for _, c := range t.Classes {
+		grad[c] = F(T * (float64(q.k*q.e[c]) - p[c]))
+	}
+	return sum
+}
+
+// differences writes kx·x - ky·y to dst.
+func differences[F Float](dst []F, x, y []float64, kx, ky float64) {
+	if differencesFast(dst, x, y, kx, ky) {
+		return
+	}
+	for i, v := range x {
+		dst[i] = F(float64(kx*v) - float64(ky*y[i]))
+	}
+}
+
+// MSE is the mean over C of (a-b)² for each row of a and b (R, C), with the
+// gradient by a.
+func MSE[F Float](value, grad, a, b []F) {
+	c := columns(a, len(value))
+	Rows(len(value), costOfLoss*c/4, func(from, to int) {
+		for r := from; r < to; r++ {
+			value[r] = F(squaresApart(row(grad, r, c), row(a, r, c), row(b, r, c), 2/float64(c)) / float64(c))
+		}
+	})
+}
+
+// squaresApart is Σ(a-b)², and k·(a-b) in grad.
+func squaresApart[F Float](grad, a, b []F, k float64) (sum float64) {
+	if sum, ok := squaresApartFast(grad, a, b, k); ok {
+		return sum
+	}
+	for c, v := range a {
+		d := float64(v) - float64(b[c])
+		sum += float64(d * d)
+		grad[c] = F(k * d)
+	}
+	return sum
+}
+
+// ScaleRows writes each row of src (R, C) times its factor (R) to dst. A row of
+// factor 0 counts for nothing, whatever it holds.
+func ScaleRows[F Float](dst, src, factor []F) {
+	c := columns(src, len(factor))
+	Rows(len(factor), costOfLoss*c/4, func(from, to int) {
+		for r := from; r < to; r++ {
+			scale(row(dst, r, c), row(src, r, c), factor[r])
+		}
+	})
+}
+
+func scale[F Float](dst, src []F, k F) {
+	if k == 0 {
+		clear(dst)
+		return
+	}
+	if scaleFast(dst, src, k) {
+		return
+	}
+	for i, v := range src {
+		dst[i] = v * k
+	}
 }

@@ -2,10 +2,7 @@
 
 package kernel
 
-import (
-	"math"
-	"runtime"
-)
+import "runtime"
 
 // Elsewhere there is no assembly, and what is fast does nothing.
 
@@ -27,8 +24,36 @@ func sumColumnsFast[F Float](dst, x []F, rows, cols int) int { return 0 }
 
 func sumSquaresFast[F Float](x []F) (done int, sum float64) { return 0, 0 }
 
-func largestFast[F Float](z []F) (done int, top F) { return 0, F(math.Inf(-1)) }
+func exponentialsFast[F Float](dst []float64, z []F, invT float64) (top, sum float64, ok bool) {
+	return 0, 0, false
+}
 
-func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
+func sumExponentialsFast[F Float](z []F, invT float64) (top, sum float64, ok bool) {
+	return 0, 0, false
+}
+
+func logarithmsFast(y, x []float64) bool { return false }
+
+func logSoftmaxFast[F Float](dst, z []F, invT, lse float64) bool { return false }
+
+func logSoftmaxGradFast[F Float](dx, y, dy []F, sum float64) bool { return false }
+
+func probabilitiesFast[F Float](dst []F, e []float64, k, less float64) bool { return false }
+
+func differencesFast[F Float](dst []F, x, y []float64, kx, ky float64) bool { return false }
+
+func softFast[F Float](z, target []F, lse, keep, even float64) (loss, sum float64, ok bool) {
+	return 0, 0, false
+}
+
+func softGradFast[F Float](grad, target []F, e []float64, k, keep, even float64) bool { return false }
+
+func klFast[F Float](grad, z, t []F, q, p distribution, T float64) (sum float64, ok bool) {
 	return 0, false
 }
+
+func squaresApartFast[F Float](grad, a, b []F, k float64) (sum float64, ok bool) { return 0, false }
+
+func sumAboveFast[F Float](x []F, level float64) (sum float64, ok bool) { return 0, false }
+
+func scaleFast[F Float](dst, src []F, k F) bool { return false }

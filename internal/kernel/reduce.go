@@ -42,3 +42,14 @@ func SumColumns[F Float](dst, x []F, rows, cols int) {
 		}
 	}
 }
+
+// sumAbove is the sum of x - level, in float64.
+func sumAbove[F Float](x []F, level float64) (sum float64) {
+	if sum, ok := sumAboveFast(x, level); ok {
+		return sum
+	}
+	for _, v := range x {
+		sum += float64(v) - level
+	}
+	return sum
+}

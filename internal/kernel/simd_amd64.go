@@ -129,10 +129,70 @@ func sigmoid(n int, y *float32, x *float32)
 //go:noescape
 func tanh(n int, y *float32, x *float32)
 
-// exps writes exp(z·invT - top) to dst, for n elements of which none is above top/invT, and adds them to the four sums.
+// weigh is the largest of n elements of z·invT, and the sum of exp(z·invT - top) over all.
 //
 //go:noescape
-func exps(n int, dst *float64, z *float32, invT float64, top float64, sum *[4]float64)
+func weigh(n int, dst *float64, z *float32, invT float64) (top float64, sum float64)
+
+// sumWeights is the largest of n elements of z·invT, and the sum of exp(z·invT - top) over all.
+//
+//go:noescape
+func sumWeights(n int, z *float32, invT float64) (top float64, sum float64)
+
+// logs is the natural logarithm of n elements, to 1 unit in the last place.
+//
+//go:noescape
+func logs(n int, y *float64, x *float64)
+
+// multiply is k·src, for n elements.
+//
+//go:noescape
+func multiply(n int, dst *float32, src *float32, k float32)
+
+// narrow is k·e - less, for n elements.
+//
+//go:noescape
+func narrow(n int, dst *float32, e *float64, k float64, less float64)
+
+// logProbabilities is z·invT - lse, for n elements.
+//
+//go:noescape
+func logProbabilities(n int, dst *float32, z *float32, invT float64, lse float64)
+
+// logProbabilitiesGrad is dy - sum·exp(y), for n elements, where y is 0 or less.
+//
+//go:noescape
+func logProbabilitiesGrad(n int, dx *float32, y *float32, dy *float32, sum float64)
+
+// excess is the sum of x - level over n elements.
+//
+//go:noescape
+func excess(n int, x *float32, level float64) float64
+
+// difference is kx·x - ky·y, for n elements.
+//
+//go:noescape
+func difference(n int, dst *float32, x *float64, y *float64, kx float64, ky float64)
+
+// divergence is the sum over n elements of KL's, and their gradients.
+//
+//go:noescape
+func divergence(n int, grad *float32, z *float32, t *float32, ez *float64, et *float64, c *[6]float64) float64
+
+// smoothed is the sum of t·(lse - z) over n elements, with t = keep·target + even, and the sum of t.
+//
+//go:noescape
+func smoothed(n int, z *float32, target *float32, lse float64, keep float64, even float64) (loss float64, sum float64)
+
+// smoothedGrad is k·e - (keep·target + even), for n elements.
+//
+//go:noescape
+func smoothedGrad(n int, grad *float32, target *float32, e *float64, k float64, keep float64, even float64)
+
+// squaredDifferences is the sum of (a-b)² over n elements, and their gradients k·(a-b).
+//
+//go:noescape
+func squaredDifferences(n int, grad *float32, a *float32, b *float32, k float64) float64
 
 // sumColumns8 writes the sums of so many columns, whose rows are ld bytes apart.
 //
@@ -148,11 +208,6 @@ func sumColumns32(dst *float32, x *float32, ld int, rows int)
 //
 //go:noescape
 func squares(n int, x *float32) float64
-
-// greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.
-//
-//go:noescape
-func greatest(n int, x *float32, top *[8]float32)
 
 // pause tells the processor n times that it waits in a loop.
 //

@@ -2640,59 +2640,195 @@ DATA near<>+24(SB)/4, $(0.625)
 DATA near<>+28(SB)/4, $(0.625)
 GLOBL near<>(SB), RODATA|NOPTR, $32
 
-// func exps(n int, dst *float64, z *float32, invT float64, top float64, sum *[4]float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·exps(SB), NOSPLIT, $0-48
-	MOVQ         n+0(FP), AX
-	MOVQ         dst+8(FP), CX
-	MOVQ         z+16(FP), DX
-	MOVQ         sum+40(FP), BX
-	VBROADCASTSD invT+24(FP), Y0
-	VBROADCASTSD top+32(FP), Y1
-	VMOVUPD      (BX), Y2
+// func weigh(n int, dst *float64, z *float32, invT float64) (top float64, sum float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·weigh(SB), NOSPLIT, $0-48
+	MOVQ    n+0(FP), AX
+	MOVQ    z+16(FP), CX
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS none<>+0(SB), Y0
+	XORQ    DX, DX
+	MOVQ    AX, BX
+	SUBQ    $0x00000008, BX
+	JLT     greatestRest
 
-four:
-	VCVTPS2PD    (DX), Y3
-	VMULPD       Y0, Y3, Y3
-	VSUBPD       Y1, Y3, Y3
-	VCMPPD       $0x05, least64<>+0(SB), Y3, Y6
-	VMULPD       log2e64<>+0(SB), Y3, Y4
-	VROUNDPD     $0x00, Y4, Y4
-	VFNMADD231PD ln2high64<>+0(SB), Y4, Y3
-	VFNMADD231PD ln2low64<>+0(SB), Y4, Y3
-	VMOVUPD      taylor11<>+0(SB), Y5
-	VFMADD213PD  taylor10<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor9<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor8<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor7<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor6<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor5<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor4<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor3<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor2<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor1<>+0(SB), Y3, Y5
-	VFMADD213PD  taylor0<>+0(SB), Y3, Y5
-	VCVTPD2DQY   Y4, X3
-	VPMOVSXDQ    X3, Y4
-	VPADDQ       bias64<>+0(SB), Y4, Y4
-	VPSLLQ       $0x34, Y4, Y4
-	VMULPD       Y4, Y5, Y5
-	VANDPD       Y6, Y5, Y3
-	VADDPD       Y3, Y2, Y2
-	VMOVUPD      Y3, (CX)
-	ADDQ         $0x00000010, DX
-	ADDQ         $0x00000020, CX
+greatest:
+	VMOVUPS (CX)(DX*4), Y2
+	VCMPPS  $0x03, Y2, Y2, Y3
+	VORPS   Y3, Y1, Y1
+	VMAXPS  Y0, Y2, Y0
+	ADDQ    $0x00000008, DX
+	SUBQ    $0x00000008, BX
+	JGE     greatest
+
+greatestRest:
+	ADDQ         $0x00000008, BX
+	JZ           greatestDone
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VMASKMOVPS   (CX)(DX*4), Y2, Y3
+	VMOVUPS      none<>+0(SB), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VORPS        Y4, Y1, Y1
+	VMAXPS       Y0, Y3, Y0
+
+greatestDone:
+	VPERM2F128   $0x01, Y0, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0x4e, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERMILPS    $0x4e, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0xb1, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VORPS        Y1, Y0, Y0
+	VCVTPS2PD    X0, Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSD invT+24(FP), Y2
+	VMULPD       Y2, Y0, Y0
+	MOVQ         dst+8(FP), DX
+	XORQ         BX, BX
 	SUBQ         $0x00000004, AX
-	JNZ          four
-	VMOVUPD      Y2, (BX)
+	JLT          weighRest
+
+weigh:
+	VCVTPS2PD    (CX)(BX*4), Y3
+	VMULPD       Y2, Y3, Y3
+	VSUBPD       Y0, Y3, Y3
+	VCMPPD       $0x15, least64<>+0(SB), Y3, Y6
+	VMOVUPD      integers64<>+0(SB), Y4
+	VFMADD231PD  log2e64<>+0(SB), Y3, Y4
+	VSUBPD       integers64<>+0(SB), Y4, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y3
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y3
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y3, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y3, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y3, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y3, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y4, Y8, Y8
+	VANDPD       Y6, Y8, Y3
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y3, (DX)(BX*8)
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000004, AX
+	JGE          weigh
+
+weighRest:
+	ADDQ         $0x00000004, AX
+	JZ           weighDone
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VPMOVSXDQ    X3, Y4
+	VMASKMOVPS   (CX)(BX*4), X3, X3
+	VCVTPS2PD    X3, Y3
+	VMULPD       Y2, Y3, Y3
+	VSUBPD       Y0, Y3, Y3
+	VCMPPD       $0x15, least64<>+0(SB), Y3, Y6
+	VMOVUPD      integers64<>+0(SB), Y2
+	VFMADD231PD  log2e64<>+0(SB), Y3, Y2
+	VSUBPD       integers64<>+0(SB), Y2, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y3
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y3
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y3, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y3, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y3, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y3, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y2, Y2
+	VPADDQ       Y2, Y8, Y8
+	VANDPD       Y6, Y8, Y3
+	VANDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	LEAQ         (DX)(BX*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored1
+	VMOVUPS      X3, (CX)
+	VEXTRACTF128 $0x01, Y3, X3
+	ADDQ         $0x00000010, CX
+
+stored1:
+	TESTQ   $0x00000001, AX
+	JZ      stored2
+	VMOVQ   X3, (CX)
+	VPSRLDQ $0x08, X3, X3
+	ADDQ    $0x00000008, CX
+
+stored2:
+weighDone:
+	MOVSD        X0, top+32(FP)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VHADDPD      X1, X1, X1
+	MOVSD        X1, sum+40(FP)
 	VZEROUPPER
 	RET
+
+DATA none<>+0(SB)/4, $0xff800000
+DATA none<>+4(SB)/4, $0xff800000
+DATA none<>+8(SB)/4, $0xff800000
+DATA none<>+12(SB)/4, $0xff800000
+DATA none<>+16(SB)/4, $0xff800000
+DATA none<>+20(SB)/4, $0xff800000
+DATA none<>+24(SB)/4, $0xff800000
+DATA none<>+28(SB)/4, $0xff800000
+GLOBL none<>(SB), RODATA|NOPTR, $32
+
+DATA places<>+0(SB)/4, $0x00000000
+DATA places<>+4(SB)/4, $0x00000001
+DATA places<>+8(SB)/4, $0x00000002
+DATA places<>+12(SB)/4, $0x00000003
+DATA places<>+16(SB)/4, $0x00000004
+DATA places<>+20(SB)/4, $0x00000005
+DATA places<>+24(SB)/4, $0x00000006
+DATA places<>+28(SB)/4, $0x00000007
+GLOBL places<>(SB), RODATA|NOPTR, $32
 
 DATA least64<>+0(SB)/8, $(-708.0)
 DATA least64<>+8(SB)/8, $(-708.0)
 DATA least64<>+16(SB)/8, $(-708.0)
 DATA least64<>+24(SB)/8, $(-708.0)
 GLOBL least64<>(SB), RODATA|NOPTR, $32
+
+DATA integers64<>+0(SB)/8, $(6755399441055744.0)
+DATA integers64<>+8(SB)/8, $(6755399441055744.0)
+DATA integers64<>+16(SB)/8, $(6755399441055744.0)
+DATA integers64<>+24(SB)/8, $(6755399441055744.0)
+GLOBL integers64<>(SB), RODATA|NOPTR, $32
 
 DATA log2e64<>+0(SB)/8, $(1.4426950408889634)
 DATA log2e64<>+8(SB)/8, $(1.4426950408889634)
@@ -2712,83 +2848,1089 @@ DATA ln2low64<>+16(SB)/8, $(0.00000000019082149292705877)
 DATA ln2low64<>+24(SB)/8, $(0.00000000019082149292705877)
 GLOBL ln2low64<>(SB), RODATA|NOPTR, $32
 
-DATA taylor11<>+0(SB)/8, $(0.00000002505210838544172)
-DATA taylor11<>+8(SB)/8, $(0.00000002505210838544172)
-DATA taylor11<>+16(SB)/8, $(0.00000002505210838544172)
-DATA taylor11<>+24(SB)/8, $(0.00000002505210838544172)
-GLOBL taylor11<>(SB), RODATA|NOPTR, $32
+DATA exp649<>+0(SB)/8, $(0.00000002510038549551032)
+DATA exp649<>+8(SB)/8, $(0.00000002510038549551032)
+DATA exp649<>+16(SB)/8, $(0.00000002510038549551032)
+DATA exp649<>+24(SB)/8, $(0.00000002510038549551032)
+GLOBL exp649<>(SB), RODATA|NOPTR, $32
 
-DATA taylor10<>+0(SB)/8, $(0.0000002755731922398589)
-DATA taylor10<>+8(SB)/8, $(0.0000002755731922398589)
-DATA taylor10<>+16(SB)/8, $(0.0000002755731922398589)
-DATA taylor10<>+24(SB)/8, $(0.0000002755731922398589)
-GLOBL taylor10<>(SB), RODATA|NOPTR, $32
+DATA exp648<>+0(SB)/8, $(0.00000027620088445409746)
+DATA exp648<>+8(SB)/8, $(0.00000027620088445409746)
+DATA exp648<>+16(SB)/8, $(0.00000027620088445409746)
+DATA exp648<>+24(SB)/8, $(0.00000027620088445409746)
+GLOBL exp648<>(SB), RODATA|NOPTR, $32
 
-DATA taylor9<>+0(SB)/8, $(0.0000027557319223985893)
-DATA taylor9<>+8(SB)/8, $(0.0000027557319223985893)
-DATA taylor9<>+16(SB)/8, $(0.0000027557319223985893)
-DATA taylor9<>+24(SB)/8, $(0.0000027557319223985893)
-GLOBL taylor9<>(SB), RODATA|NOPTR, $32
+DATA exp645<>+0(SB)/8, $(0.00019841269863053618)
+DATA exp645<>+8(SB)/8, $(0.00019841269863053618)
+DATA exp645<>+16(SB)/8, $(0.00019841269863053618)
+DATA exp645<>+24(SB)/8, $(0.00019841269863053618)
+GLOBL exp645<>(SB), RODATA|NOPTR, $32
 
-DATA taylor8<>+0(SB)/8, $(0.0000248015873015873)
-DATA taylor8<>+8(SB)/8, $(0.0000248015873015873)
-DATA taylor8<>+16(SB)/8, $(0.0000248015873015873)
-DATA taylor8<>+24(SB)/8, $(0.0000248015873015873)
-GLOBL taylor8<>(SB), RODATA|NOPTR, $32
+DATA exp644<>+0(SB)/8, $(0.0013888888917213717)
+DATA exp644<>+8(SB)/8, $(0.0013888888917213717)
+DATA exp644<>+16(SB)/8, $(0.0013888888917213717)
+DATA exp644<>+24(SB)/8, $(0.0013888888917213717)
+GLOBL exp644<>(SB), RODATA|NOPTR, $32
 
-DATA taylor7<>+0(SB)/8, $(0.0001984126984126984)
-DATA taylor7<>+8(SB)/8, $(0.0001984126984126984)
-DATA taylor7<>+16(SB)/8, $(0.0001984126984126984)
-DATA taylor7<>+24(SB)/8, $(0.0001984126984126984)
-GLOBL taylor7<>(SB), RODATA|NOPTR, $32
+DATA exp647<>+0(SB)/8, $(0.0000027557268459997064)
+DATA exp647<>+8(SB)/8, $(0.0000027557268459997064)
+DATA exp647<>+16(SB)/8, $(0.0000027557268459997064)
+DATA exp647<>+24(SB)/8, $(0.0000027557268459997064)
+GLOBL exp647<>(SB), RODATA|NOPTR, $32
 
-DATA taylor6<>+0(SB)/8, $(0.001388888888888889)
-DATA taylor6<>+8(SB)/8, $(0.001388888888888889)
-DATA taylor6<>+16(SB)/8, $(0.001388888888888889)
-DATA taylor6<>+24(SB)/8, $(0.001388888888888889)
-GLOBL taylor6<>(SB), RODATA|NOPTR, $32
+DATA exp646<>+0(SB)/8, $(0.000024801521295954376)
+DATA exp646<>+8(SB)/8, $(0.000024801521295954376)
+DATA exp646<>+16(SB)/8, $(0.000024801521295954376)
+DATA exp646<>+24(SB)/8, $(0.000024801521295954376)
+GLOBL exp646<>(SB), RODATA|NOPTR, $32
 
-DATA taylor5<>+0(SB)/8, $(0.008333333333333333)
-DATA taylor5<>+8(SB)/8, $(0.008333333333333333)
-DATA taylor5<>+16(SB)/8, $(0.008333333333333333)
-DATA taylor5<>+24(SB)/8, $(0.008333333333333333)
-GLOBL taylor5<>(SB), RODATA|NOPTR, $32
+DATA exp641<>+0(SB)/8, $(0.16666666666666669)
+DATA exp641<>+8(SB)/8, $(0.16666666666666669)
+DATA exp641<>+16(SB)/8, $(0.16666666666666669)
+DATA exp641<>+24(SB)/8, $(0.16666666666666669)
+GLOBL exp641<>(SB), RODATA|NOPTR, $32
 
-DATA taylor4<>+0(SB)/8, $(0.041666666666666664)
-DATA taylor4<>+8(SB)/8, $(0.041666666666666664)
-DATA taylor4<>+16(SB)/8, $(0.041666666666666664)
-DATA taylor4<>+24(SB)/8, $(0.041666666666666664)
-GLOBL taylor4<>(SB), RODATA|NOPTR, $32
+DATA exp640<>+0(SB)/8, $(0.5000000000000001)
+DATA exp640<>+8(SB)/8, $(0.5000000000000001)
+DATA exp640<>+16(SB)/8, $(0.5000000000000001)
+DATA exp640<>+24(SB)/8, $(0.5000000000000001)
+GLOBL exp640<>(SB), RODATA|NOPTR, $32
 
-DATA taylor3<>+0(SB)/8, $(0.16666666666666666)
-DATA taylor3<>+8(SB)/8, $(0.16666666666666666)
-DATA taylor3<>+16(SB)/8, $(0.16666666666666666)
-DATA taylor3<>+24(SB)/8, $(0.16666666666666666)
-GLOBL taylor3<>(SB), RODATA|NOPTR, $32
+DATA exp643<>+0(SB)/8, $(0.008333333333330062)
+DATA exp643<>+8(SB)/8, $(0.008333333333330062)
+DATA exp643<>+16(SB)/8, $(0.008333333333330062)
+DATA exp643<>+24(SB)/8, $(0.008333333333330062)
+GLOBL exp643<>(SB), RODATA|NOPTR, $32
 
-DATA taylor2<>+0(SB)/8, $(0.5)
-DATA taylor2<>+8(SB)/8, $(0.5)
-DATA taylor2<>+16(SB)/8, $(0.5)
-DATA taylor2<>+24(SB)/8, $(0.5)
-GLOBL taylor2<>(SB), RODATA|NOPTR, $32
+DATA exp642<>+0(SB)/8, $(0.04166666666662413)
+DATA exp642<>+8(SB)/8, $(0.04166666666662413)
+DATA exp642<>+16(SB)/8, $(0.04166666666662413)
+DATA exp642<>+24(SB)/8, $(0.04166666666662413)
+GLOBL exp642<>(SB), RODATA|NOPTR, $32
 
-DATA taylor1<>+0(SB)/8, $(1.0)
-DATA taylor1<>+8(SB)/8, $(1.0)
-DATA taylor1<>+16(SB)/8, $(1.0)
-DATA taylor1<>+24(SB)/8, $(1.0)
-GLOBL taylor1<>(SB), RODATA|NOPTR, $32
+DATA one64<>+0(SB)/8, $(1.0)
+DATA one64<>+8(SB)/8, $(1.0)
+DATA one64<>+16(SB)/8, $(1.0)
+DATA one64<>+24(SB)/8, $(1.0)
+GLOBL one64<>(SB), RODATA|NOPTR, $32
 
-DATA taylor0<>+0(SB)/8, $(1.0)
-DATA taylor0<>+8(SB)/8, $(1.0)
-DATA taylor0<>+16(SB)/8, $(1.0)
-DATA taylor0<>+24(SB)/8, $(1.0)
-GLOBL taylor0<>(SB), RODATA|NOPTR, $32
+// func sumWeights(n int, z *float32, invT float64) (top float64, sum float64)
+// Requires: AVX, AVX2, FMA3, SSE2
+TEXT ·sumWeights(SB), NOSPLIT, $0-40
+	MOVQ    n+0(FP), AX
+	MOVQ    z+8(FP), CX
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS none<>+0(SB), Y0
+	XORQ    DX, DX
+	MOVQ    AX, BX
+	SUBQ    $0x00000008, BX
+	JLT     greatestRest
 
-DATA bias64<>+0(SB)/8, $0x00000000000003ff
-DATA bias64<>+8(SB)/8, $0x00000000000003ff
-DATA bias64<>+16(SB)/8, $0x00000000000003ff
-DATA bias64<>+24(SB)/8, $0x00000000000003ff
-GLOBL bias64<>(SB), RODATA|NOPTR, $32
+greatest:
+	VMOVUPS (CX)(DX*4), Y2
+	VCMPPS  $0x03, Y2, Y2, Y3
+	VORPS   Y3, Y1, Y1
+	VMAXPS  Y0, Y2, Y0
+	ADDQ    $0x00000008, DX
+	SUBQ    $0x00000008, BX
+	JGE     greatest
+
+greatestRest:
+	ADDQ         $0x00000008, BX
+	JZ           greatestDone
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VMASKMOVPS   (CX)(DX*4), Y2, Y3
+	VMOVUPS      none<>+0(SB), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VCMPPS       $0x03, Y3, Y3, Y4
+	VORPS        Y4, Y1, Y1
+	VMAXPS       Y0, Y3, Y0
+
+greatestDone:
+	VPERM2F128   $0x01, Y0, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0x4e, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERMILPS    $0x4e, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0xb1, Y0, Y2
+	VMAXPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VORPS        Y1, Y0, Y0
+	VCVTPS2PD    X0, Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSD invT+16(FP), Y2
+	VMULPD       Y2, Y0, Y0
+	XORQ         DX, DX
+	SUBQ         $0x00000004, AX
+	JLT          weighRest
+
+weigh:
+	VCVTPS2PD    (CX)(DX*4), Y3
+	VMULPD       Y2, Y3, Y3
+	VSUBPD       Y0, Y3, Y3
+	VCMPPD       $0x15, least64<>+0(SB), Y3, Y6
+	VMOVUPD      integers64<>+0(SB), Y4
+	VFMADD231PD  log2e64<>+0(SB), Y3, Y4
+	VSUBPD       integers64<>+0(SB), Y4, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y3
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y3
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y3, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y3, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y3, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y3, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y4, Y8, Y8
+	VANDPD       Y6, Y8, Y3
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $0x00000004, DX
+	SUBQ         $0x00000004, AX
+	JGE          weigh
+
+weighRest:
+	ADDQ         $0x00000004, AX
+	JZ           weighDone
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VPMOVSXDQ    X3, Y4
+	VMASKMOVPS   (CX)(DX*4), X3, X3
+	VCVTPS2PD    X3, Y3
+	VMULPD       Y2, Y3, Y3
+	VSUBPD       Y0, Y3, Y3
+	VCMPPD       $0x15, least64<>+0(SB), Y3, Y6
+	VMOVUPD      integers64<>+0(SB), Y2
+	VFMADD231PD  log2e64<>+0(SB), Y3, Y2
+	VSUBPD       integers64<>+0(SB), Y2, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y3
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y3
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y3, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y3, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y3, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y3, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y3, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y2, Y2
+	VPADDQ       Y2, Y8, Y8
+	VANDPD       Y6, Y8, Y3
+	VANDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y1, Y1
+
+weighDone:
+	MOVSD        X0, top+24(FP)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VHADDPD      X1, X1, X1
+	MOVSD        X1, sum+32(FP)
+	VZEROUPPER
+	RET
+
+// func logs(n int, y *float64, x *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·logs(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x00000004, AX
+	JLT  logRest
+
+log:
+	VMOVUPD     (DX)(BX*8), Y0
+	VXORPS      Y1, Y1, Y1
+	VCMPPD      $0x00, Y1, Y0, Y3
+	VMOVUPD     none64<>+0(SB), Y2
+	VBLENDVPD   Y3, Y2, Y0, Y2
+	VCMPPD      $0x11, Y1, Y0, Y3
+	VORPD       Y3, Y2, Y2
+	VCMPPD      $0x00, infinite64<>+0(SB), Y0, Y3
+	VCMPPD      $0x1a, Y1, Y0, Y1
+	VORPD       Y3, Y1, Y1
+	VCMPPD      $0x11, normal64<>+0(SB), Y0, Y3
+	VMULPD      scale64<>+0(SB), Y0, Y4
+	VBLENDVPD   Y3, Y4, Y0, Y0
+	VANDPD      scaled64<>+0(SB), Y3, Y4
+	VPADDQ      fromhalf64<>+0(SB), Y0, Y0
+	VPAND       fraction64<>+0(SB), Y0, Y3
+	VPADDQ      roothalf64<>+0(SB), Y3, Y3
+	VSUBPD      one64<>+0(SB), Y3, Y3
+	VPSRLQ      $0x34, Y0, Y0
+	VPOR        whole64<>+0(SB), Y0, Y0
+	VSUBPD      bias52<>+0(SB), Y0, Y0
+	VSUBPD      Y4, Y0, Y0
+	VADDPD      two64<>+0(SB), Y3, Y4
+	VDIVPD      Y4, Y3, Y4
+	VMULPD      Y4, Y4, Y5
+	VMOVUPD     log64last<>+0(SB), Y6
+	VFMADD213PD log640<>+0(SB), Y5, Y6
+	VFMADD213PD log641<>+0(SB), Y5, Y6
+	VFMADD213PD log642<>+0(SB), Y5, Y6
+	VFMADD213PD log643<>+0(SB), Y5, Y6
+	VFMADD213PD log644<>+0(SB), Y5, Y6
+	VFMADD213PD log645<>+0(SB), Y5, Y6
+	VMULPD      Y5, Y6, Y6
+	VMULPD      Y3, Y3, Y5
+	VMULPD      half64<>+0(SB), Y5, Y5
+	VADDPD      Y5, Y6, Y6
+	VMULPD      Y4, Y6, Y6
+	VFMADD231PD ln2low64<>+0(SB), Y0, Y6
+	VSUBPD      Y6, Y5, Y5
+	VSUBPD      Y3, Y5, Y5
+	VFMSUB132PD ln2high64<>+0(SB), Y5, Y0
+	VBLENDVPD   Y1, Y2, Y0, Y0
+	VMOVUPS     Y0, (CX)(BX*8)
+	ADDQ        $0x00000004, BX
+	SUBQ        $0x00000004, AX
+	JGE         log
+
+logRest:
+	ADDQ         $0x00000004, AX
+	JZ           logDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y0
+	VMASKMOVPD   (DX)(BX*8), Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VCMPPD       $0x00, Y1, Y0, Y3
+	VMOVUPD      none64<>+0(SB), Y2
+	VBLENDVPD    Y3, Y2, Y0, Y2
+	VCMPPD       $0x11, Y1, Y0, Y3
+	VORPD        Y3, Y2, Y2
+	VCMPPD       $0x00, infinite64<>+0(SB), Y0, Y3
+	VCMPPD       $0x1a, Y1, Y0, Y1
+	VORPD        Y3, Y1, Y1
+	VCMPPD       $0x11, normal64<>+0(SB), Y0, Y3
+	VMULPD       scale64<>+0(SB), Y0, Y4
+	VBLENDVPD    Y3, Y4, Y0, Y0
+	VANDPD       scaled64<>+0(SB), Y3, Y4
+	VPADDQ       fromhalf64<>+0(SB), Y0, Y0
+	VPAND        fraction64<>+0(SB), Y0, Y3
+	VPADDQ       roothalf64<>+0(SB), Y3, Y3
+	VSUBPD       one64<>+0(SB), Y3, Y3
+	VPSRLQ       $0x34, Y0, Y0
+	VPOR         whole64<>+0(SB), Y0, Y0
+	VSUBPD       bias52<>+0(SB), Y0, Y0
+	VSUBPD       Y4, Y0, Y0
+	VADDPD       two64<>+0(SB), Y3, Y4
+	VDIVPD       Y4, Y3, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      log64last<>+0(SB), Y6
+	VFMADD213PD  log640<>+0(SB), Y5, Y6
+	VFMADD213PD  log641<>+0(SB), Y5, Y6
+	VFMADD213PD  log642<>+0(SB), Y5, Y6
+	VFMADD213PD  log643<>+0(SB), Y5, Y6
+	VFMADD213PD  log644<>+0(SB), Y5, Y6
+	VFMADD213PD  log645<>+0(SB), Y5, Y6
+	VMULPD       Y5, Y6, Y6
+	VMULPD       Y3, Y3, Y5
+	VMULPD       half64<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y6, Y6
+	VMULPD       Y4, Y6, Y6
+	VFMADD231PD  ln2low64<>+0(SB), Y0, Y6
+	VSUBPD       Y6, Y5, Y5
+	VSUBPD       Y3, Y5, Y5
+	VFMSUB132PD  ln2high64<>+0(SB), Y5, Y0
+	VBLENDVPD    Y1, Y2, Y0, Y0
+	LEAQ         (CX)(BX*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored3
+	VMOVUPS      X0, (CX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $0x00000010, CX
+
+stored3:
+	TESTQ   $0x00000001, AX
+	JZ      stored4
+	VMOVQ   X0, (CX)
+	VPSRLDQ $0x08, X0, X0
+	ADDQ    $0x00000008, CX
+
+stored4:
+logDone:
+	VZEROUPPER
+	RET
+
+DATA none64<>+0(SB)/8, $0xfff0000000000000
+DATA none64<>+8(SB)/8, $0xfff0000000000000
+DATA none64<>+16(SB)/8, $0xfff0000000000000
+DATA none64<>+24(SB)/8, $0xfff0000000000000
+GLOBL none64<>(SB), RODATA|NOPTR, $32
+
+DATA infinite64<>+0(SB)/8, $0x7ff0000000000000
+DATA infinite64<>+8(SB)/8, $0x7ff0000000000000
+DATA infinite64<>+16(SB)/8, $0x7ff0000000000000
+DATA infinite64<>+24(SB)/8, $0x7ff0000000000000
+GLOBL infinite64<>(SB), RODATA|NOPTR, $32
+
+DATA normal64<>+0(SB)/8, $(0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000022250738585072014)
+DATA normal64<>+8(SB)/8, $(0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000022250738585072014)
+DATA normal64<>+16(SB)/8, $(0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000022250738585072014)
+DATA normal64<>+24(SB)/8, $(0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000022250738585072014)
+GLOBL normal64<>(SB), RODATA|NOPTR, $32
+
+DATA scale64<>+0(SB)/8, $(18014398509481984.0)
+DATA scale64<>+8(SB)/8, $(18014398509481984.0)
+DATA scale64<>+16(SB)/8, $(18014398509481984.0)
+DATA scale64<>+24(SB)/8, $(18014398509481984.0)
+GLOBL scale64<>(SB), RODATA|NOPTR, $32
+
+DATA scaled64<>+0(SB)/8, $(54.0)
+DATA scaled64<>+8(SB)/8, $(54.0)
+DATA scaled64<>+16(SB)/8, $(54.0)
+DATA scaled64<>+24(SB)/8, $(54.0)
+GLOBL scaled64<>(SB), RODATA|NOPTR, $32
+
+DATA fromhalf64<>+0(SB)/8, $0x00095f619980c433
+DATA fromhalf64<>+8(SB)/8, $0x00095f619980c433
+DATA fromhalf64<>+16(SB)/8, $0x00095f619980c433
+DATA fromhalf64<>+24(SB)/8, $0x00095f619980c433
+GLOBL fromhalf64<>(SB), RODATA|NOPTR, $32
+
+DATA fraction64<>+0(SB)/8, $0x000fffffffffffff
+DATA fraction64<>+8(SB)/8, $0x000fffffffffffff
+DATA fraction64<>+16(SB)/8, $0x000fffffffffffff
+DATA fraction64<>+24(SB)/8, $0x000fffffffffffff
+GLOBL fraction64<>(SB), RODATA|NOPTR, $32
+
+DATA roothalf64<>+0(SB)/8, $0x3fe6a09e667f3bcd
+DATA roothalf64<>+8(SB)/8, $0x3fe6a09e667f3bcd
+DATA roothalf64<>+16(SB)/8, $0x3fe6a09e667f3bcd
+DATA roothalf64<>+24(SB)/8, $0x3fe6a09e667f3bcd
+GLOBL roothalf64<>(SB), RODATA|NOPTR, $32
+
+DATA whole64<>+0(SB)/8, $0x4330000000000000
+DATA whole64<>+8(SB)/8, $0x4330000000000000
+DATA whole64<>+16(SB)/8, $0x4330000000000000
+DATA whole64<>+24(SB)/8, $0x4330000000000000
+GLOBL whole64<>(SB), RODATA|NOPTR, $32
+
+DATA bias52<>+0(SB)/8, $(4503599627371519.0)
+DATA bias52<>+8(SB)/8, $(4503599627371519.0)
+DATA bias52<>+16(SB)/8, $(4503599627371519.0)
+DATA bias52<>+24(SB)/8, $(4503599627371519.0)
+GLOBL bias52<>(SB), RODATA|NOPTR, $32
+
+DATA two64<>+0(SB)/8, $(2.0)
+DATA two64<>+8(SB)/8, $(2.0)
+DATA two64<>+16(SB)/8, $(2.0)
+DATA two64<>+24(SB)/8, $(2.0)
+GLOBL two64<>(SB), RODATA|NOPTR, $32
+
+DATA log64last<>+0(SB)/8, $(0.14798198605116586)
+DATA log64last<>+8(SB)/8, $(0.14798198605116586)
+DATA log64last<>+16(SB)/8, $(0.14798198605116586)
+DATA log64last<>+24(SB)/8, $(0.14798198605116586)
+GLOBL log64last<>(SB), RODATA|NOPTR, $32
+
+DATA log640<>+0(SB)/8, $(0.15313837699209373)
+DATA log640<>+8(SB)/8, $(0.15313837699209373)
+DATA log640<>+16(SB)/8, $(0.15313837699209373)
+DATA log640<>+24(SB)/8, $(0.15313837699209373)
+GLOBL log640<>(SB), RODATA|NOPTR, $32
+
+DATA log641<>+0(SB)/8, $(0.1818357216161805)
+DATA log641<>+8(SB)/8, $(0.1818357216161805)
+DATA log641<>+16(SB)/8, $(0.1818357216161805)
+DATA log641<>+24(SB)/8, $(0.1818357216161805)
+GLOBL log641<>(SB), RODATA|NOPTR, $32
+
+DATA log642<>+0(SB)/8, $(0.22222198432149784)
+DATA log642<>+8(SB)/8, $(0.22222198432149784)
+DATA log642<>+16(SB)/8, $(0.22222198432149784)
+DATA log642<>+24(SB)/8, $(0.22222198432149784)
+GLOBL log642<>(SB), RODATA|NOPTR, $32
+
+DATA log643<>+0(SB)/8, $(0.2857142874366239)
+DATA log643<>+8(SB)/8, $(0.2857142874366239)
+DATA log643<>+16(SB)/8, $(0.2857142874366239)
+DATA log643<>+24(SB)/8, $(0.2857142874366239)
+GLOBL log643<>(SB), RODATA|NOPTR, $32
+
+DATA log644<>+0(SB)/8, $(0.3999999999940942)
+DATA log644<>+8(SB)/8, $(0.3999999999940942)
+DATA log644<>+16(SB)/8, $(0.3999999999940942)
+DATA log644<>+24(SB)/8, $(0.3999999999940942)
+GLOBL log644<>(SB), RODATA|NOPTR, $32
+
+DATA log645<>+0(SB)/8, $(0.6666666666666735)
+DATA log645<>+8(SB)/8, $(0.6666666666666735)
+DATA log645<>+16(SB)/8, $(0.6666666666666735)
+DATA log645<>+24(SB)/8, $(0.6666666666666735)
+GLOBL log645<>(SB), RODATA|NOPTR, $32
+
+DATA half64<>+0(SB)/8, $(0.5)
+DATA half64<>+8(SB)/8, $(0.5)
+DATA half64<>+16(SB)/8, $(0.5)
+DATA half64<>+24(SB)/8, $(0.5)
+GLOBL half64<>(SB), RODATA|NOPTR, $32
+
+// func multiply(n int, dst *float32, src *float32, k float32)
+// Requires: AVX, AVX2
+TEXT ·multiply(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	VBROADCASTSS k+24(FP), Y0
+	XORQ         BX, BX
+	SUBQ         $0x00000008, AX
+	JLT          scaleRest
+
+scale:
+	VMOVUPS (DX)(BX*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (CX)(BX*4)
+	ADDQ    $0x00000008, BX
+	SUBQ    $0x00000008, AX
+	JGE     scale
+
+scaleRest:
+	ADDQ         $0x00000008, AX
+	JZ           scaleDone
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     places<>+0(SB), Y1, Y1
+	VMASKMOVPS   (DX)(BX*4), Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored5
+	VMOVUPS      X1, (CX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $0x00000010, CX
+
+stored5:
+	TESTQ   $0x00000002, AX
+	JZ      stored6
+	VMOVQ   X1, (CX)
+	VPSRLDQ $0x08, X1, X1
+	ADDQ    $0x00000008, CX
+
+stored6:
+	TESTQ  $0x00000001, AX
+	JZ     stored7
+	VMOVSS X1, (CX)
+
+stored7:
+scaleDone:
+	VZEROUPPER
+	RET
+
+// func narrow(n int, dst *float32, e *float64, k float64, less float64)
+// Requires: AVX, AVX2
+TEXT ·narrow(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         e+16(FP), DX
+	VBROADCASTSD k+24(FP), Y0
+	VBROADCASTSD less+32(FP), Y1
+	XORQ         BX, BX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VMOVUPD    (DX)(BX*8), Y2
+	VMULPD     Y0, Y2, Y2
+	VSUBPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (CX)(BX*4)
+	ADDQ       $0x00000004, BX
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y2
+	VMASKMOVPD   (DX)(BX*8), Y2, Y2
+	VMULPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored8
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored8:
+	TESTQ  $0x00000001, AX
+	JZ     stored9
+	VMOVSS X2, (CX)
+
+stored9:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func logProbabilities(n int, dst *float32, z *float32, invT float64, lse float64)
+// Requires: AVX, AVX2
+TEXT ·logProbabilities(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         z+16(FP), DX
+	VBROADCASTSD invT+24(FP), Y0
+	VBROADCASTSD lse+32(FP), Y1
+	XORQ         BX, BX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(BX*4), Y2
+	VMULPD     Y0, Y2, Y2
+	VSUBPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (CX)(BX*4)
+	ADDQ       $0x00000004, BX
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (DX)(BX*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VMULPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored10
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored10:
+	TESTQ  $0x00000001, AX
+	JZ     stored11
+	VMOVSS X2, (CX)
+
+stored11:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func logProbabilitiesGrad(n int, dx *float32, y *float32, dy *float32, sum float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·logProbabilitiesGrad(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	VBROADCASTSD sum+32(FP), Y0
+	XORQ         SI, SI
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD    (DX)(SI*4), Y1
+	VCVTPS2PD    (BX)(SI*4), Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y1, Y5
+	VMOVUPD      integers64<>+0(SB), Y3
+	VFMADD231PD  log2e64<>+0(SB), Y1, Y3
+	VSUBPD       integers64<>+0(SB), Y3, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y1
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y1
+	VMULPD       Y1, Y1, Y4
+	VMOVUPD      exp649<>+0(SB), Y7
+	VFMADD213PD  exp648<>+0(SB), Y1, Y7
+	VMULPD       Y4, Y4, Y6
+	VMOVUPD      exp645<>+0(SB), Y8
+	VFMADD213PD  exp644<>+0(SB), Y1, Y8
+	VMOVUPD      exp647<>+0(SB), Y9
+	VFMADD213PD  exp646<>+0(SB), Y1, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VMOVUPD      exp641<>+0(SB), Y8
+	VFMADD213PD  exp640<>+0(SB), Y1, Y8
+	VMOVUPD      exp643<>+0(SB), Y9
+	VFMADD213PD  exp642<>+0(SB), Y1, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VFMADD213PD  Y1, Y4, Y7
+	VADDPD       one64<>+0(SB), Y7, Y7
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y3, Y7, Y7
+	VANDPD       Y5, Y7, Y1
+	VMULPD       Y0, Y1, Y1
+	VSUBPD       Y1, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	VMOVUPS      X2, (CX)(SI*4)
+	ADDQ         $0x00000004, SI
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     places<>+0(SB), Y1, Y1
+	VPMOVSXDQ    X1, Y2
+	VMASKMOVPS   (DX)(SI*4), X1, X2
+	VCVTPS2PD    X2, Y2
+	VMASKMOVPS   (BX)(SI*4), X1, X1
+	VCVTPS2PD    X1, Y1
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y5
+	VMOVUPD      integers64<>+0(SB), Y3
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y3
+	VSUBPD       integers64<>+0(SB), Y3, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y2
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      exp649<>+0(SB), Y7
+	VFMADD213PD  exp648<>+0(SB), Y2, Y7
+	VMULPD       Y4, Y4, Y6
+	VMOVUPD      exp645<>+0(SB), Y8
+	VFMADD213PD  exp644<>+0(SB), Y2, Y8
+	VMOVUPD      exp647<>+0(SB), Y9
+	VFMADD213PD  exp646<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VMOVUPD      exp641<>+0(SB), Y8
+	VFMADD213PD  exp640<>+0(SB), Y2, Y8
+	VMOVUPD      exp643<>+0(SB), Y9
+	VFMADD213PD  exp642<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VFMADD213PD  Y2, Y4, Y7
+	VADDPD       one64<>+0(SB), Y7, Y7
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y3, Y7, Y7
+	VANDPD       Y5, Y7, Y2
+	VMULPD       Y0, Y2, Y2
+	VSUBPD       Y2, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored12
+	VMOVQ        X1, (CX)
+	VPSRLDQ      $0x08, X1, X1
+	ADDQ         $0x00000008, CX
+
+stored12:
+	TESTQ  $0x00000001, AX
+	JZ     stored13
+	VMOVSS X1, (CX)
+
+stored13:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func excess(n int, x *float32, level float64) float64
+// Requires: AVX, AVX2, SSE2
+TEXT ·excess(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD level+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	XORQ         DX, DX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD (CX)(DX*4), Y2
+	VSUBPD    Y0, Y2, Y2
+	VADDPD    Y2, Y1, Y1
+	ADDQ      $0x00000004, DX
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (CX)(DX*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VSUBPD       Y0, Y2, Y2
+	VANDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+
+elementDone:
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VHADDPD      X1, X1, X1
+	MOVSD        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func difference(n int, dst *float32, x *float64, y *float64, kx float64, ky float64)
+// Requires: AVX, AVX2
+TEXT ·difference(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         y+24(FP), BX
+	VBROADCASTSD kx+32(FP), Y0
+	VBROADCASTSD ky+40(FP), Y1
+	XORQ         SI, SI
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VMOVUPD    (DX)(SI*8), Y2
+	VMOVUPD    (BX)(SI*8), Y3
+	VMULPD     Y0, Y2, Y2
+	VMULPD     Y1, Y3, Y3
+	VSUBPD     Y3, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (CX)(SI*4)
+	ADDQ       $0x00000004, SI
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y2
+	VMASKMOVPD   (DX)(SI*8), Y2, Y3
+	VMASKMOVPD   (BX)(SI*8), Y2, Y2
+	VMULPD       Y0, Y3, Y3
+	VMULPD       Y1, Y2, Y2
+	VSUBPD       Y2, Y3, Y3
+	VCVTPD2PSY   Y3, X3
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored14
+	VMOVQ        X3, (CX)
+	VPSRLDQ      $0x08, X3, X3
+	ADDQ         $0x00000008, CX
+
+stored14:
+	TESTQ  $0x00000001, AX
+	JZ     stored15
+	VMOVSS X3, (CX)
+
+stored15:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func divergence(n int, grad *float32, z *float32, t *float32, ez *float64, et *float64, c *[6]float64) float64
+// Requires: AVX, AVX2, SSE2
+TEXT ·divergence(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         z+16(FP), DX
+	MOVQ         t+24(FP), BX
+	MOVQ         ez+32(FP), SI
+	MOVQ         et+40(FP), DI
+	MOVQ         c+48(FP), R8
+	VBROADCASTSD (R8), Y0
+	VBROADCASTSD 8(R8), Y1
+	VBROADCASTSD 16(R8), Y2
+	VBROADCASTSD 24(R8), Y3
+	VBROADCASTSD 32(R8), Y4
+	VBROADCASTSD 40(R8), Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	XORQ         R8, R8
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VMOVUPD    (SI)(R8*8), Y8
+	VMOVUPD    (DI)(R8*8), Y9
+	VMULPD     Y4, Y8, Y8
+	VMULPD     Y5, Y9, Y9
+	VSUBPD     Y9, Y8, Y8
+	VMULPD     Y0, Y8, Y8
+	VCVTPD2PSY Y8, X8
+	VMOVUPS    X8, (CX)(R8*4)
+	VCVTPS2PD  (BX)(R8*4), Y8
+	VCVTPS2PD  (DX)(R8*4), Y10
+	VMULPD     Y1, Y8, Y8
+	VSUBPD     Y3, Y8, Y8
+	VMULPD     Y1, Y10, Y10
+	VSUBPD     Y2, Y10, Y10
+	VSUBPD     Y10, Y8, Y8
+	VMULPD     Y9, Y8, Y8
+	VCMPPD     $0x04, Y7, Y9, Y9
+	VANDPD     Y9, Y8, Y8
+	VADDPD     Y8, Y6, Y6
+	ADDQ       $0x00000004, R8
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	VPCMPGTD     places<>+0(SB), Y8, Y8
+	VPMOVSXDQ    X8, Y9
+	VMASKMOVPD   (SI)(R8*8), Y9, Y10
+	VMASKMOVPD   (DI)(R8*8), Y9, Y9
+	VMULPD       Y4, Y10, Y10
+	VMULPD       Y5, Y9, Y9
+	VSUBPD       Y9, Y10, Y10
+	VMULPD       Y0, Y10, Y10
+	VCVTPD2PSY   Y10, X10
+	LEAQ         (CX)(R8*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored16
+	VMOVQ        X10, (CX)
+	VPSRLDQ      $0x08, X10, X10
+	ADDQ         $0x00000008, CX
+
+stored16:
+	TESTQ  $0x00000001, AX
+	JZ     stored17
+	VMOVSS X10, (CX)
+
+stored17:
+	VMASKMOVPS (BX)(R8*4), X8, X0
+	VCVTPS2PD  X0, Y0
+	VMASKMOVPS (DX)(R8*4), X8, X4
+	VCVTPS2PD  X4, Y4
+	VMULPD     Y1, Y0, Y0
+	VSUBPD     Y3, Y0, Y0
+	VMULPD     Y1, Y4, Y4
+	VSUBPD     Y2, Y4, Y4
+	VSUBPD     Y4, Y0, Y0
+	VMULPD     Y9, Y0, Y0
+	VCMPPD     $0x04, Y7, Y9, Y9
+	VANDPD     Y9, Y0, Y0
+	VADDPD     Y0, Y6, Y6
+
+elementDone:
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPD       X0, X6, X6
+	VHADDPD      X6, X6, X6
+	MOVSD        X6, ret+56(FP)
+	VZEROUPPER
+	RET
+
+// func smoothed(n int, z *float32, target *float32, lse float64, keep float64, even float64) (loss float64, sum float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·smoothed(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         z+8(FP), CX
+	MOVQ         target+16(FP), DX
+	VBROADCASTSD lse+24(FP), Y0
+	VBROADCASTSD keep+32(FP), Y1
+	VBROADCASTSD even+40(FP), Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	XORQ         BX, BX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD (DX)(BX*4), Y6
+	VMULPD    Y1, Y6, Y6
+	VADDPD    Y2, Y6, Y6
+	VCVTPS2PD (CX)(BX*4), Y7
+	VADDPD    Y6, Y4, Y4
+	VSUBPD    Y7, Y0, Y7
+	VMULPD    Y6, Y7, Y7
+	VCMPPD    $0x04, Y5, Y6, Y6
+	VANDPD    Y6, Y7, Y7
+	VADDPD    Y7, Y3, Y3
+	ADDQ      $0x00000004, BX
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Y6
+	VPCMPGTD     places<>+0(SB), Y6, Y6
+	VPMOVSXDQ    X6, Y7
+	VMASKMOVPS   (DX)(BX*4), X6, X8
+	VCVTPS2PD    X8, Y8
+	VMULPD       Y1, Y8, Y8
+	VADDPD       Y2, Y8, Y8
+	VMASKMOVPS   (CX)(BX*4), X6, X1
+	VCVTPS2PD    X1, Y1
+	VANDPD       Y7, Y8, Y8
+	VADDPD       Y8, Y4, Y4
+	VSUBPD       Y1, Y0, Y1
+	VMULPD       Y8, Y1, Y1
+	VCMPPD       $0x04, Y5, Y8, Y0
+	VANDPD       Y0, Y1, Y1
+	VADDPD       Y1, Y3, Y3
+
+elementDone:
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPD       X0, X3, X3
+	VHADDPD      X3, X3, X3
+	MOVSD        X3, loss+48(FP)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPD       X0, X4, X4
+	VHADDPD      X4, X4, X4
+	MOVSD        X4, sum+56(FP)
+	VZEROUPPER
+	RET
+
+// func smoothedGrad(n int, grad *float32, target *float32, e *float64, k float64, keep float64, even float64)
+// Requires: AVX, AVX2
+TEXT ·smoothedGrad(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         target+16(FP), DX
+	MOVQ         e+24(FP), BX
+	VBROADCASTSD k+32(FP), Y0
+	VBROADCASTSD keep+40(FP), Y1
+	VBROADCASTSD even+48(FP), Y2
+	XORQ         SI, SI
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VMOVUPD    (BX)(SI*8), Y3
+	VMULPD     Y0, Y3, Y3
+	VCVTPS2PD  (DX)(SI*4), Y4
+	VMULPD     Y1, Y4, Y4
+	VADDPD     Y2, Y4, Y4
+	VSUBPD     Y4, Y3, Y3
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (CX)(SI*4)
+	ADDQ       $0x00000004, SI
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VPMOVSXDQ    X3, Y4
+	VMASKMOVPD   (BX)(SI*8), Y4, Y4
+	VMULPD       Y0, Y4, Y4
+	VMASKMOVPS   (DX)(SI*4), X3, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	VSUBPD       Y0, Y4, Y4
+	VCVTPD2PSY   Y4, X4
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored18
+	VMOVQ        X4, (CX)
+	VPSRLDQ      $0x08, X4, X4
+	ADDQ         $0x00000008, CX
+
+stored18:
+	TESTQ  $0x00000001, AX
+	JZ     stored19
+	VMOVSS X4, (CX)
+
+stored19:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func squaredDifferences(n int, grad *float32, a *float32, b *float32, k float64) float64
+// Requires: AVX, AVX2, SSE2
+TEXT ·squaredDifferences(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         b+24(FP), BX
+	VBROADCASTSD k+32(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	XORQ         SI, SI
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(SI*4), Y2
+	VCVTPS2PD  (BX)(SI*4), Y3
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     Y2, Y2, Y3
+	VADDPD     Y3, Y1, Y1
+	VMULPD     Y0, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (CX)(SI*4)
+	ADDQ       $0x00000004, SI
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (DX)(SI*4), X2, X3
+	VCVTPS2PD    X3, Y3
+	VMASKMOVPS   (BX)(SI*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VSUBPD       Y2, Y3, Y3
+	VMULPD       Y3, Y3, Y2
+	VADDPD       Y2, Y1, Y1
+	VMULPD       Y0, Y3, Y3
+	VCVTPD2PSY   Y3, X3
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored20
+	VMOVQ        X3, (CX)
+	VPSRLDQ      $0x08, X3, X3
+	ADDQ         $0x00000008, CX
+
+stored20:
+	TESTQ  $0x00000001, AX
+	JZ     stored21
+	VMOVSS X3, (CX)
+
+stored21:
+elementDone:
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VHADDPD      X1, X1, X1
+	MOVSD        X1, ret+40(FP)
+	VZEROUPPER
+	RET
 
 // func sumColumns8(dst *float32, x *float32, ld int, rows int)
 // Requires: AVX
@@ -2856,28 +3998,6 @@ eight:
 	VADDPD       X1, X0, X0
 	VHADDPD      X0, X0, X0
 	MOVSD        X0, ret+16(FP)
-	VZEROUPPER
-	RET
-
-// func greatest(n int, x *float32, top *[8]float32)
-// Requires: AVX
-TEXT ·greatest(SB), NOSPLIT, $0-24
-	MOVQ    n+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    top+16(FP), DX
-	VMOVUPS (DX), Y0
-	VXORPS  Y1, Y1, Y1
-
-eight:
-	VMOVUPS (CX), Y2
-	VCMPPS  $0x03, Y2, Y2, Y3
-	VORPS   Y3, Y1, Y1
-	VMAXPS  Y0, Y2, Y0
-	ADDQ    $0x00000020, CX
-	SUBQ    $0x00000008, AX
-	JNZ     eight
-	VORPS   Y1, Y0, Y0
-	VMOVUPS Y0, (DX)
 	VZEROUPPER
 	RET
 

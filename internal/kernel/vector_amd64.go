@@ -1,17 +1,18 @@
 package kernel
 
-import (
-	"math"
-	"unsafe"
-)
+import "unsafe"
 
 // lanes is how many float32 are done at once.
 const lanes = 8
 
+// vectorized says that the assembly does all of a loop of losses and of what
+// they need.
+func vectorized[F Float]() bool { return simd && unsafe.Sizeof(F(0)) == 4 }
+
 // vectors is how many of n elements the assembly does: none, or all but those
 // that fill no vector.
 func vectors[F Float](n int) int {
-	if !simd || unsafe.Sizeof(F(0)) != 4 {
+	if !vectorized[F]() {
 		return 0
 	}
 	return n &^ (lanes - 1)
@@ -66,7 +67,7 @@ func (a Act) fast(y, x *float32, n int) {
 // activateFast does all elements or none. The last few are copied to a vector
 // of their own: in every place, an element comes out the same.
 func activateFast[F Float](y, x []F, act Act) int {
-	if vectors[F](lanes) == 0 || act == Identity {
+	if !vectorized[F]() || act == Identity {
 		return 0
 	}
 	n := vectors[F](len(x))
@@ -123,42 +124,4 @@ func sumSquaresFast[F Float](x []F) (done int, sum float64) {
 		sum = squares(n, start(x))
 	}
 	return n, sum
-}
-
-func largestFast[F Float](z []F) (done int, top F) {
-	top = F(math.Inf(-1))
-	n := vectors[F](len(z))
-	if n > 0 {
-		var tops [lanes]float32
-		for i := range tops {
-			tops[i] = float32(top)
-		}
-		greatest(n, start(z), &tops)
-		for _, v := range tops {
-			top = max(top, F(v))
-		}
-	}
-	return n, top
-}
-
-// exponentialsFast pads the last few elements with -Inf, whose exponential is 0.
-func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
-	if vectors[F](lanes) == 0 || math.IsInf(top, 0) {
-		return 0, false
-	}
-	var sums [4]float64
-	n := len(z) &^ 3
-	if n > 0 {
-		exps(n, &dst[0], start(z), invT, top, &sums)
-	}
-	if n < len(z) {
-		none := float32(math.Inf(-1))
-		rest, to := [4]float32{none, none, none, none}, [4]float64{}
-		for i, v := range z[n:] {
-			rest[i] = float32(v)
-		}
-		exps(4, &to[0], &rest[0], invT, top, &sums)
-		copy(dst[n:], to[:])
-	}
-	return sums[0] + sums[1] + (sums[2] + sums[3]), true
 }

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -18,30 +17,15 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / max(unit, 0x1p-149)
 }
 
-// bothPaths calls f with copies of x, on the portable path and with the
-// assembly, guarded, and compares what becomes of them to the last bit.
+// bothPaths calls f on each path, and compares what becomes of x to the last
+// bit.
 func bothPaths(t *testing.T, name string, x [][]float32, f func(x [][]float32)) {
 	t.Helper()
-	var results [2][][]float32
-	for i, fast := range []bool{false, true} {
-		t.Run(fmt.Sprintf("%s/%d/fast=%t", name, len(x[0]), fast), func(t *testing.T) {
-			use(t, fast)
-			for _, v := range x {
-				inner, intact := guarded(v)
-				results[i] = append(results[i], inner)
-				defer func() {
-					if !intact() {
-						t.Error("it wrote outside of an operand")
-					}
-				}()
-			}
-			f(results[i])
-		})
-	}
+	results := eachPath(t, uint64(len(x[0])), x, f)
 	for i, want := range results[0] {
-		for j := range want {
-			if results[1] != nil && !same(results[1][i][j:j+1], want[j:j+1]) {
-				t.Fatalf("%s of %d: operand %d has %v at %d, want %v", name, len(want), i, results[1][i][j], j, want[j])
+		for j, v := range results[1][i] {
+			if !same([]float32{v}, want[j:j+1]) {
+				t.Fatalf("%s of %d: operand %d has %v at %d, want %v", name, len(want), i, v, j, want[j])
 			}
 		}
 	}
@@ -50,26 +34,60 @@ func bothPaths(t *testing.T, name string, x [][]float32, f func(x [][]float32)) 
 // What has only products, sums, quotients and roots rounds as the portable code.
 func TestPathsRoundAlike(t *testing.T) {
 	for _, n := range []int{1, 3, 7, 8, 9, 16, 31, 70, 5001} {
-		seed := uint64(10 * n)
-		w, g, m := odd(n, seed), odd(n, seed+1), odd(n, seed+2)
-		v := random[float32](n, seed+3)
-		for i := range v {
-			v[i] *= v[i]
-		}
-		adam := Adam[float32]{0.999, 0.02, 0.1, 0.999, 0.001, 0.003, 0.3, 1e-8}
-		bothPaths(t, "adam", [][]float32{w, g, m, v}, func(x [][]float32) { adam.Update(x[0], x[1], x[2], x[3]) })
-		for _, o := range []SGD[float32]{{0.1, 0.01, 0, false}, {0.1, 0.01, 0.9, false}, {0.1, 0, 0.9, true}} {
-			bothPaths(t, "sgd", [][]float32{w, g, m}, func(x [][]float32) { o.Update(x[0], x[1], x[2]) })
-		}
-		for _, act := range []Act{Identity, ReLU, Tanh, Sigmoid} {
-			bothPaths(t, act.String(), [][]float32{m, w, g}, func(x [][]float32) { ActivateGrad(x[0], x[1], x[2], act) })
-		}
-		bothPaths(t, "relu", [][]float32{m, w}, func(x [][]float32) { Activate(x[0], x[1], ReLU) })
-		for rows := range 4 {
-			x := odd(rows*n, seed)
-			bothPaths(t, "sums", [][]float32{m, x}, func(x [][]float32) { SumColumns(x[0], x[1], rows, n) })
-		}
+		checkRounding(t, n, uint64(10*n))
 	}
+}
+
+func checkRounding(t *testing.T, n int, seed uint64) {
+	w, g, m := odd(n, seed), odd(n, seed+1), odd(n, seed+2)
+	v := random[float32](n, seed+3)
+	for i := range v {
+		v[i] *= v[i]
+	}
+	adam := Adam[float32]{0.999, 0.02, 0.1, 0.999, 0.001, 0.003, 0.3, 1e-8}
+	bothPaths(t, "adam", [][]float32{w, g, m, v}, func(x [][]float32) { adam.Update(x[0], x[1], x[2], x[3]) })
+	for _, o := range []SGD[float32]{{0.1, 0.01, 0, false}, {0.1, 0.01, 0.9, false}, {0.1, 0, 0.9, true}} {
+		bothPaths(t, "sgd", [][]float32{w, g, m}, func(x [][]float32) { o.Update(x[0], x[1], x[2]) })
+	}
+	for _, act := range []Act{Identity, ReLU, Tanh, Sigmoid} {
+		bothPaths(t, act.String(), [][]float32{m, w, g}, func(x [][]float32) { ActivateGrad(x[0], x[1], x[2], act) })
+	}
+	bothPaths(t, "relu", [][]float32{m, w}, func(x [][]float32) { Activate(x[0], x[1], ReLU) })
+	bothPaths(t, "scale", [][]float32{m, w, g[:1]}, func(x [][]float32) { ScaleRows(x[0], x[1], x[2]) })
+	for rows := range 4 {
+		x := odd(rows*n, seed)
+		bothPaths(t, "sums", [][]float32{m, x}, func(x [][]float32) { SumColumns(x[0], x[1], rows, n) })
+	}
+}
+
+// FuzzVectors is of the optimizers, the activations and the reductions.
+func FuzzVectors(f *testing.F) {
+	addSizes(f)
+	f.Fuzz(func(t *testing.T, seed uint64, size uint16, variant uint8) {
+		n := fuzzSize(size)
+		checkRounding(t, n, seed)
+		x, squares := spread(odd(n, seed), variant), 0.0
+		for _, v := range x {
+			squares += float64(v) * float64(v)
+		}
+		results := eachPath(t, seed, [][]float32{x, x}, func(x [][]float32) {
+			if v := SumSquares(x[0]); !within(v, squares, 1e-12*squares) {
+				t.Errorf("the squares of %d sum to %v, want %v", n, v, squares)
+			}
+			Activate(x[0], x[0], Tanh)
+			Activate(x[1], x[1], Sigmoid)
+		})
+		for _, y := range results {
+			for i, v := range x {
+				if want := math.Tanh(float64(v)); !(ulps(y[0][i], want) <= farthest) {
+					t.Errorf("tanh(%v) is %v, want %v", v, y[0][i], want)
+				}
+				if want := 1 / (1 + math.Exp(-float64(v))); !(ulps(y[1][i], want) <= farthest) {
+					t.Errorf("sigmoid(%v) is %v, want %v", v, y[1][i], want)
+				}
+			}
+		}
+	})
 }
 
 // farthest is how far, in units in the last place, tanh and sigmoid may be off.
@@ -153,15 +171,22 @@ func TestLargest(t *testing.T) {
 		for n := 1; n < 40; n++ {
 			for at := range n {
 				z := random[float32](n, 1)
-				for _, v := range []float32{100, float32(math.Inf(1)), float32(math.NaN())} {
-					if z[at] = v; !same([]float32{float32(largest(z))}, []float32{v}) {
-						t.Errorf("with %v at %d of %d: %v", v, at, n, largest(z))
+				for i := range z {
+					z[i] -= 1000
+				}
+				for _, v := range []float32{-900, 100, float32(math.Inf(1)), float32(math.NaN())} {
+					z[at] = v
+					e := make([]float64, n)
+					top, _ := exponentials(e, z, 1)
+					again, _ := sumExponentials(z, 1)
+					if want := []float64{float64(v)}; !same([]float64{top}, want) || !same([]float64{again}, want) {
+						t.Errorf("with %v at %d of %d: %v and %v", v, at, n, top, again)
 					}
 				}
 			}
 		}
-		if v := largest([]float32{}); !math.IsInf(v, -1) {
-			t.Errorf("of nothing: %v", v)
+		if v, sum := sumExponentials([]float32{}, 1); !math.IsInf(v, -1) || sum != 0 {
+			t.Errorf("of nothing: %v, %v", v, sum)
 		}
 	})
 }

@@ -27,6 +27,11 @@ func bits(name string, v uint32) Mem {
 	return words(name, 4, func(i int) { DATA(4*i, U32(v)) })
 }
 
+// bits64 is an integer in all 4 places of a vector.
+func bits64(name string, v uint64) Mem {
+	return words(name, 8, func(i int) { DATA(8*i, U64(v)) })
+}
+
 func words(name string, size int, data func(i int)) Mem {
 	if m, ok := constants[name]; ok {
 		return m
@@ -85,7 +90,8 @@ func exponentials() {
 		VMOVUPS(large, p[0])
 	})
 
-	exps()
+	weights("weigh", "func(n int, dst *float64, z *float32, invT float64) (top, sum float64)", true)
+	weights("sumWeights", "func(n int, z *float32, invT float64) (top, sum float64)", false)
 }
 
 // exp replaces x, of 0 or less, by its exponential, to 1 unit in the last place
@@ -118,30 +124,69 @@ func exp(x VecVirtual) {
 	VMOVAPS(y, x)
 }
 
-// exps is in float64: the differences of probabilities that are made of it are
-// not to cancel.
-func exps() {
-	begin("exps", "func(n int, dst *float64, z *float32, invT, top float64, sum *[4]float64)",
-		"exps writes exp(z·invT - top) to dst, for n elements of which none is above top/invT, and adds them to the four sums.")
-	n, dst, z, to := load("n"), load("dst"), load("z"), load("sum")
-	invT, top, sum := YMM(), YMM(), YMM()
-	VBROADCASTSD(address("invT"), invT)
-	VBROADCASTSD(address("top"), top)
-	VMOVUPD(Mem{Base: to}, sum)
-	Label("four")
-	x := YMM()
-	VCVTPS2PD(Mem{Base: z}, x)
-	VMULPD(invT, x, x)
-	VSUBPD(top, x, x)
-	exp64(x)
-	VADDPD(x, sum, sum)
-	VMOVUPD(x, Mem{Base: dst})
-	ADDQ(U32(16), z)
-	ADDQ(U32(32), dst)
-	SUBQ(U32(4), n)
-	JNZ(LabelRef("four"))
-	VMOVUPD(sum, Mem{Base: to})
+// weights are in float64: the differences of probabilities that are made of
+// them are not to cancel.
+func weights(name, signature string, kept bool) {
+	begin(name, signature, name+" is the largest of n elements of z·invT, and the sum of exp(z·invT - top) over all.")
+	n, z := load("n"), load("z")
+	top, sum, invT := greatest(n, z), zero(), broadcast("invT")
+	VMULPD(invT, top, top)
+	var dst Register
+	if kept {
+		dst = load("dst")
+	}
+	eachPart("weigh", n, 4, func(p part) {
+		x := p.widened(z)
+		VMULPD(invT, x, x)
+		VSUBPD(top, x, x)
+		exp64(x)
+		p.only(x)
+		VADDPD(x, sum, sum)
+		if kept {
+			p.putDouble(x, dst)
+		}
+	})
+	Store(top.AsX(), Return("top"))
+	Store(total(sum), Return("sum"))
 	end()
+}
+
+// greatest is the largest of n elements of z in float64 in all places, -Inf
+// without any, and a NaN if one is.
+func greatest(n, z Register) VecVirtual {
+	top, nan, none := YMM(), zero(), bits("none", math.Float32bits(float32(math.Inf(-1))))
+	VMOVUPS(none, top)
+	eachPart("greatest", n, vector, func(p part) {
+		v, bad := p.single(z), YMM()
+		if p.mask != nil {
+			VMOVUPS(none, bad)
+			VBLENDVPS(p.mask, v, bad, v)
+		}
+		VCMPPS(Imm(unordered), v, v, bad)
+		VORPS(bad, nan, nan)
+		VMAXPS(top, v, top)
+	})
+	half := YMM()
+	for _, swap := range []func(y, to Op){
+		func(y, to Op) { VPERM2F128(Imm(0x01), y, y, to) },
+		func(y, to Op) { VPERMILPS(Imm(0x4e), y, to) },
+		func(y, to Op) { VPERMILPS(Imm(0xb1), y, to) },
+	} {
+		swap(top, half)
+		VMAXPS(half, top, top)
+		swap(nan, half)
+		VORPS(half, nan, nan)
+	}
+	VORPS(nan, top, top)
+	VCVTPS2PD(top.AsX(), top)
+	return top
+}
+
+// broadcast is a parameter of 8 bytes in all places.
+func broadcast(name string) VecVirtual {
+	y := YMM()
+	VBROADCASTSD(address(name), y)
+	return y
 }
 
 func address(name string) Mem {
@@ -152,28 +197,57 @@ func address(name string) Mem {
 	return b.Addr
 }
 
-// exp64 replaces x, of 0 or less, by its exponential: 2^n times the Taylor
-// series of what is left, to 1e-14 of it, and 0 where that would be a denormal.
+// exp64 replaces x, of 0 or less, by its exponential, to 1 unit in the last
+// place, and by 0 where that would be a denormal: 2^n times 1 + r + r²·q(r) of
+// the remainder r. A NaN, made of a float32 or of infinities, stays one.
 func exp64(x VecVirtual) {
-	n, y, keep := YMM(), YMM(), YMM()
+	shifted, n, keep, square := YMM(), YMM(), YMM(), YMM()
 	VCMPPD(Imm(notLess), constant64("least64", -708), x, keep)
-	VMULPD(constant64("log2e64", math.Log2E), x, n)
-	VROUNDPD(Imm(0), n, n)
-	VFNMADD231PD(constant64("ln2high64", 6.93147180369123816490e-01), n, x)
-	VFNMADD231PD(constant64("ln2low64", 1.90821492927058770002e-10), n, x)
-	factorial := 39916800.0 // 11!
-	VMOVUPD(constant64("taylor11", 1/factorial), y)
-	for i := 10; i >= 0; i-- {
-		factorial /= float64(i + 1)
-		VFMADD213PD(constant64(fmt.Sprint("taylor", i), 1/factorial), x, y)
-	}
-	four := XMM()
-	VCVTPD2DQY(n, four)
-	VPMOVSXDQ(four, n)
-	VPADDQ(words("bias64", 8, func(i int) { DATA(8*i, U64(1023)) }), n, n)
-	VPSLLQ(Imm(52), n, n)
-	VMULPD(n, y, y)
+	// Where a unit in the last place is 1, the sum is rounded to an integer,
+	// whose bits are the last.
+	VMOVUPD(constant64("integers64", 0x1.8p52), shifted)
+	VFMADD231PD(constant64("log2e64", math.Log2E), x, shifted)
+	VSUBPD(constant64("integers64", 0x1.8p52), shifted, n)
+	VFNMADD231PD(constant64("ln2high64", ln2High), n, x)
+	VFNMADD231PD(constant64("ln2low64", ln2Low), n, x)
+	VMULPD(x, x, square)
+	y := exp64poly(x, square)
+	VFMADD213PD(x, square, y)
+	VADDPD(constant64("one64", 1), y, y)
+	VPSLLQ(Imm(52), shifted, shifted)
+	VPADDQ(shifted, y, y)
 	VANDPD(keep, y, x)
 }
 
-const notLess = 0x05 // true for a NaN
+// exp64poly is the polynomial that meets (exp(x)-1-x)/x² in Chebyshev's points
+// for half of log 2 on both sides of 0. Its terms are added in pairs, and pairs
+// of these: one after the other, each would wait for the last.
+func exp64poly(x, square VecVirtual) VecVirtual {
+	c := []float64{
+		0.5000000000000001, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717,
+		0.00019841269863053618, 2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
+	}
+	pair := func(i int) VecVirtual {
+		y := YMM()
+		VMOVUPD(constant64(fmt.Sprint("exp64", i+1), c[i+1]), y)
+		VFMADD213PD(constant64(fmt.Sprint("exp64", i), c[i]), x, y)
+		return y
+	}
+	four := func(i int) VecVirtual {
+		low, high := pair(i), pair(i+2)
+		VFMADD213PD(low, square, high)
+		return high
+	}
+	fourth, y := YMM(), pair(8)
+	VMULPD(square, square, fourth)
+	VFMADD213PD(four(4), fourth, y)
+	VFMADD213PD(four(0), fourth, y)
+	return y
+}
+
+// The logarithm of 2: what has few bits, so that a product with an exponent is
+// exact, and the remainder.
+const (
+	ln2High = 6.93147180369123816490e-01
+	ln2Low  = 1.90821492927058770002e-10
+)

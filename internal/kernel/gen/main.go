@@ -5,7 +5,8 @@
 //	cd internal/kernel && go generate
 //
 // The functions trust their caller: lengths are multiples of the vector's
-// width, pointers are to as many elements as are read or written.
+// width, but for losses and what they need, which take any, and pointers are to
+// as many elements as are read or written.
 package main
 
 import (
@@ -21,9 +22,10 @@ func main() {
 	optimizers()
 	activations()
 	exponentials()
+	logarithms()
+	losses()
 	sums()
 	squares()
-	largest()
 	runtime()
 	Generate()
 }

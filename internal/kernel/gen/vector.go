@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -22,6 +24,136 @@ func eachVector(params []string, f func(p []Mem)) {
 	CMPQ(i, n)
 	JLT(LabelRef("vector"))
 	end()
+}
+
+// A part is the elements at hand of arrays that are gone through together: as
+// many as a vector has, or the last few, which the mask has. What is read
+// beyond them is 0, and nothing is written there.
+type part struct {
+	at         Register
+	mask, wide VecVirtual // in 4 bytes and in 8, nil for a whole vector
+	left       Register   // how many the last few are
+}
+
+// eachPart is a loop over n elements, of which width are done at once. The
+// label is its own within a function.
+func eachPart(label string, n Register, width uint32, f func(part)) {
+	at, left := GP64(), GP64()
+	XORQ(at, at)
+	MOVQ(n, left)
+	SUBQ(U32(width), left)
+	JLT(LabelRef(label + "Rest"))
+	Label(label)
+	f(part{at: at})
+	ADDQ(U32(width), at)
+	SUBQ(U32(width), left)
+	JGE(LabelRef(label))
+	Label(label + "Rest")
+	ADDQ(U32(width), left)
+	JZ(LabelRef(label + "Done"))
+	f(rest(at, left, width))
+	Label(label + "Done")
+}
+
+// rest is the part of the last few elements.
+func rest(at, left Register, width uint32) part {
+	mask, wide := YMM(), YMM()
+	VMOVD(left.(GP).As32(), mask.AsX())
+	VPBROADCASTD(mask.AsX(), mask)
+	VPCMPGTD(words("places", 4, func(i int) { DATA(4*i, U32(i)) }), mask, mask)
+	if width == 4 {
+		VPMOVSXDQ(mask.AsX(), wide)
+	}
+	return part{at, mask, wide, left}
+}
+
+// single are elements of 4 bytes, as they are.
+func (p part) single(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 4}, YMM()
+	if p.mask == nil {
+		VMOVUPS(m, y)
+	} else {
+		VMASKMOVPS(m, p.mask, y)
+	}
+	return y
+}
+
+// widened are 4 elements of 4 bytes, in float64.
+func (p part) widened(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 4}, YMM()
+	if p.mask == nil {
+		VCVTPS2PD(m, y)
+	} else {
+		VMASKMOVPS(m, p.mask.AsX(), y.AsX())
+		VCVTPS2PD(y.AsX(), y)
+	}
+	return y
+}
+
+// double are 4 elements of 8 bytes.
+func (p part) double(x Register) VecVirtual {
+	m, y := Mem{Base: x, Index: p.at, Scale: 8}, YMM()
+	if p.mask == nil {
+		VMOVUPD(m, y)
+	} else {
+		VMASKMOVPD(m, p.wide, y)
+	}
+	return y
+}
+
+// putSingle writes elements of 4 bytes, and overwrites y.
+func (p part) putSingle(y VecVirtual, x Register) {
+	p.put(y, Mem{Base: x, Index: p.at, Scale: 4}, vector)
+}
+
+// putNarrowed rounds 4 elements to float32, and overwrites y.
+func (p part) putNarrowed(y VecVirtual, x Register) {
+	VCVTPD2PSY(y, y.AsX())
+	p.put(y.AsX(), Mem{Base: x, Index: p.at, Scale: 4}, vector/2)
+}
+
+// putDouble writes 4 elements of 8 bytes, and overwrites y.
+func (p part) putDouble(y VecVirtual, x Register) {
+	p.put(y, Mem{Base: x, Index: p.at, Scale: 8}, vector/2)
+}
+
+// put writes the elements of y, of which a vector has width. The last few are
+// written by powers of two: what is masked is written slowly.
+func (p part) put(y Register, m Mem, width int) {
+	if p.mask == nil {
+		VMOVUPS(y, m)
+		return
+	}
+	to, low := GP64(), y.(Vec).AsX()
+	LEAQ(m, to)
+	for n := width / 2; n > 0; n /= 2 {
+		stores++
+		next := fmt.Sprint("stored", stores)
+		TESTQ(U32(uint32(n)), p.left)
+		JZ(LabelRef(next))
+		switch size := n * int(m.Scale); size {
+		case 16:
+			VMOVUPS(low, Mem{Base: to})
+			VEXTRACTF128(Imm(1), y, low)
+			ADDQ(U32(16), to)
+		case 8:
+			VMOVQ(low, Mem{Base: to})
+			VPSRLDQ(Imm(8), low, low)
+			ADDQ(U32(8), to)
+		case 4:
+			VMOVSS(low, Mem{Base: to})
+		}
+		Label(next)
+	}
+}
+
+var stores int // makes labels of their own
+
+// only clears what y has beyond the elements.
+func (p part) only(y VecVirtual) {
+	if p.mask != nil {
+		VANDPD(p.wide, y, y)
+	}
 }
 
 func read(m Mem) VecVirtual {
@@ -88,11 +220,15 @@ func rectify(v, none VecVirtual) {
 	VADDPS(none, v, v)
 }
 
-// Ways to compare, of VCMPPS. A NaN is neither less nor greater.
+// Ways to compare, of VCMPPS and VCMPPD. A NaN is not less, equal or greater.
 const (
-	less      = 0x11
-	greater   = 0x1e
-	unordered = 0x03
+	equal      = 0x00
+	unordered  = 0x03
+	notEqual   = 0x04
+	notLess    = 0x15
+	less       = 0x11
+	notGreater = 0x1a
+	greater    = 0x1e
 )
 
 // sums adds up the rows of a matrix.
@@ -119,25 +255,6 @@ func sums() {
 	}
 }
 
-// largest is done in 8 places at once.
-func largest() {
-	begin("greatest", "func(n int, x *float32, top *[8]float32)",
-		"greatest replaces each number of top by it or the largest of every eighth of n elements, and by a NaN if one is.")
-	n, x, top := load("n"), load("x"), load("top")
-	sofar, nan := read(Mem{Base: top}), zero()
-	Label("eight")
-	v, bad := read(Mem{Base: x}), YMM()
-	VCMPPS(Imm(unordered), v, v, bad)
-	VORPS(bad, nan, nan)
-	VMAXPS(sofar, v, sofar)
-	ADDQ(U32(4*vector), x)
-	SUBQ(U32(vector), n)
-	JNZ(LabelRef("eight"))
-	VORPS(nan, sofar, sofar)
-	VMOVUPS(sofar, Mem{Base: top})
-	end()
-}
-
 // squares adds up products in float64, where they are exact.
 func squares() {
 	begin("squares", "func(n int, x *float32) float64", "squares is the sum of the squares of n elements.")
@@ -153,11 +270,15 @@ func squares() {
 	SUBQ(U32(vector), n)
 	JNZ(LabelRef("eight"))
 	VADDPD(sums[1], sums[0], sums[0])
-	half := XMM()
-	VEXTRACTF128(Imm(1), sums[0], half)
-	low := sums[0].AsX()
+	Store(total(sums[0]), ReturnIndex(0))
+	end()
+}
+
+// total is the sum of the 4 places of y, which it overwrites.
+func total(y VecVirtual) Register {
+	half, low := XMM(), y.AsX()
+	VEXTRACTF128(Imm(1), y, half)
 	VADDPD(half, low, low)
 	VHADDPD(low, low, low)
-	Store(low, ReturnIndex(0))
-	end()
+	return low
 }
