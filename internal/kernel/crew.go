@@ -86,7 +86,8 @@ func (c *crew) end(helpers int) {
 func (c *crew) help() {
 	defer func() {
 		if why := recover(); why != nil {
-			c.panicked.Store(&why)
+			kept := why // lest every call allocates
+			c.panicked.Store(&kept)
 		}
 	}()
 	c.share()
