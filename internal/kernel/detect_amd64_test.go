@@ -10,7 +10,7 @@ import (
 func use(t testing.TB, fast bool) {
 	t.Helper()
 	if fast && !simd {
-		t.Skip("this CPU has no AVX2 or no FMA")
+		t.Skip("this CPU lacks AVX2, FMA or F16C")
 	}
 	before := simd
 	simd = fast

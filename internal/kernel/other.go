@@ -32,3 +32,9 @@ func largestFast[F Float](z []F) (done int, top F) { return 0, F(math.Inf(-1)) }
 func exponentialsFast[F Float](dst []float64, z []F, invT, top float64) (sum float64, ok bool) {
 	return 0, false
 }
+
+func (p *int8Job) fast(from, to int) bool { return false }
+
+func quantizeFast(q []int8, x []float32, inverse float32) int { return 0 }
+
+func magnitudeFast(x []float32) (done int, top uint32) { return 0, 0 }

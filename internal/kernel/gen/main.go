@@ -1,6 +1,6 @@
-// Gen writes the assembly of internal/kernel for CPUs of amd64 with AVX2 and
-// FMA: simd_amd64.s, and its declarations in simd_amd64.go. It is a module of
-// its own, so that who imports the library never needs what it needs.
+// Gen writes the assembly of internal/kernel for CPUs of amd64 with AVX2, FMA
+// and F16C: simd_amd64.s, and its declarations in simd_amd64.go. It is a module
+// of its own, so that who imports the library never needs what it needs.
 //
 //	cd internal/kernel && go generate
 //
@@ -17,6 +17,8 @@ import (
 func main() {
 	ConstraintExpr("amd64")
 	products()
+	halves()
+	int8s()
 	packing()
 	optimizers()
 	activations()
@@ -25,6 +27,7 @@ func main() {
 	squares()
 	largest()
 	runtime()
+	features()
 	Generate()
 }
 
@@ -42,6 +45,18 @@ func end() {
 }
 
 func load(name string) Register { return Load(Param(name), GP64()) }
+
+// spaced are the starts of n things, ld bytes apart.
+func spaced(first, ld string, n int) []Register {
+	all, step := []Register{load(first)}, load(ld)
+	for len(all) < n {
+		next := GP64()
+		MOVQ(all[len(all)-1], next)
+		ADDQ(step, next)
+		all = append(all, next)
+	}
+	return all
+}
 
 // at is the element of 4 bytes that is i elements behind p.
 func at(p Register, i int) Mem { return Mem{Base: p, Disp: 4 * i} }

@@ -1,0 +1,36 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// halves are the kernels for weights of float16, beside those of float32: where
+// there is more than one row, panels are widened first.
+func halves() {
+	row("halfRow64", "uint16", 4)
+
+	begin("widen", "func(n int, dst *float32, src *uint16)", "widen converts n elements of float16, a multiple of 8, which is exact.")
+	n, dst, src := load("n"), load("dst"), load("src")
+	Label("vector")
+	y := YMM()
+	VCVTPH2PS(Mem{Base: src}, y)
+	VMOVUPS(y, Mem{Base: dst})
+	ADDQ(Imm(2*vector), src)
+	ADDQ(Imm(4*vector), dst)
+	SUBQ(Imm(vector), n)
+	JNZ(LabelRef("vector"))
+	end()
+}
+
+// features asks the CPU what the operating system has no say in.
+func features() {
+	TEXT("features", NOSPLIT, "func() (ecx uint32)")
+	Doc("features is what CPUID says in ECX of leaf 1.")
+	MOVL(U32(1), EAX)
+	XORL(ECX, ECX)
+	CPUID()
+	Store(ECX, ReturnIndex(0))
+	RET()
+}
