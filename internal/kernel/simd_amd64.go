@@ -209,5 +209,10 @@ func pause(n int)
 //go:noescape
 func peak(n int)
 
+// sweep reads n bytes, a multiple of 256, and forgets them.
+//
+//go:noescape
+func sweep(n int, x *byte)
+
 // features is what CPUID says in ECX of leaf 1.
 func features() (ecx uint32)

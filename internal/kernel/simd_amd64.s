@@ -3846,6 +3846,27 @@ multiply:
 	VZEROUPPER
 	RET
 
+// func sweep(n int, x *byte)
+// Requires: AVX
+TEXT ·sweep(SB), NOSPLIT, $0-16
+	MOVQ n+0(FP), AX
+	MOVQ x+8(FP), CX
+
+read:
+	VMOVDQU (CX), Y0
+	VMOVDQU 32(CX), Y0
+	VMOVDQU 64(CX), Y0
+	VMOVDQU 96(CX), Y0
+	VMOVDQU 128(CX), Y0
+	VMOVDQU 160(CX), Y0
+	VMOVDQU 192(CX), Y0
+	VMOVDQU 224(CX), Y0
+	ADDQ    $0x00000100, CX
+	SUBQ    $0x00000100, AX
+	JNZ     read
+	VZEROUPPER
+	RET
+
 // func features() (ecx uint32)
 // Requires: CPUID
 TEXT ·features(SB), NOSPLIT, $0-4

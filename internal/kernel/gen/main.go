@@ -91,4 +91,15 @@ func runtime() {
 	DECQ(n)
 	JNZ(LabelRef("multiply"))
 	end()
+
+	begin("sweep", "func(n int, x *byte)", "sweep reads n bytes, a multiple of 256, and forgets them.")
+	n, x := load("n"), load("x")
+	Label("read")
+	for i := range 8 {
+		VMOVDQU(at(x, vector*i), YMM())
+	}
+	ADDQ(U32(256), x)
+	SUBQ(U32(256), n)
+	JNZ(LabelRef("read"))
+	end()
 }
