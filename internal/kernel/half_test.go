@@ -78,3 +78,14 @@ func checkHalf(t *testing.T, rows, in, out int, act Act) {
 		t.Fatalf("%dx%dx%d: %v, want %v", rows, in, out, got, want)
 	}
 }
+
+func FuzzHalf(f *testing.F) {
+	f.Add(uint8(1), uint8(64), uint16(337))
+	f.Add(uint8(7), uint8(17), uint16(9))
+	f.Fuzz(func(t *testing.T, m, n uint8, k uint16) {
+		for _, fast := range []bool{false, true} {
+			use(t, fast)
+			checkHalf(t, int(m)%21, int(k)%700+1, int(n)+1, ReLU)
+		}
+	})
+}

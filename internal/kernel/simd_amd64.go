@@ -199,6 +199,9 @@ func squares(n int, x *float32) float64
 //go:noescape
 func greatest(n int, x *float32, top *[8]float32)
 
+// features is what CPUID says in ECX of leaf 1.
+func features() (ecx uint32)
+
 // pause tells the processor n times that it waits in a loop.
 //
 //go:noescape
@@ -213,6 +216,3 @@ func peak(n int)
 //
 //go:noescape
 func sweep(n int, x *byte)
-
-// features is what CPUID says in ECX of leaf 1.
-func features() (ecx uint32)

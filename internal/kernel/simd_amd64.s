@@ -3799,6 +3799,15 @@ eight:
 	VZEROUPPER
 	RET
 
+// func features() (ecx uint32)
+// Requires: CPUID
+TEXT ·features(SB), NOSPLIT, $0-4
+	MOVL $0x00000001, AX
+	XORL CX, CX
+	CPUID
+	MOVL CX, ecx+0(FP)
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), AX
@@ -3865,13 +3874,4 @@ read:
 	SUBQ    $0x00000100, AX
 	JNZ     read
 	VZEROUPPER
-	RET
-
-// func features() (ecx uint32)
-// Requires: CPUID
-TEXT ·features(SB), NOSPLIT, $0-4
-	MOVL $0x00000001, AX
-	XORL CX, CX
-	CPUID
-	MOVL CX, ecx+0(FP)
 	RET

@@ -3,7 +3,6 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
-	. "github.com/mmcloughlin/avo/reg"
 )
 
 // halves are the kernels for weights of float16, beside those of float32: where
@@ -22,15 +21,4 @@ func halves() {
 	SUBQ(Imm(vector), n)
 	JNZ(LabelRef("vector"))
 	end()
-}
-
-// features asks the CPU what the operating system has no say in.
-func features() {
-	TEXT("features", NOSPLIT, "func() (ecx uint32)")
-	Doc("features is what CPUID says in ECX of leaf 1.")
-	MOVL(U32(1), EAX)
-	XORL(ECX, ECX)
-	CPUID()
-	Store(ECX, ReturnIndex(0))
-	RET()
 }

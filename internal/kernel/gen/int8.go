@@ -19,7 +19,11 @@ func int8s() {
 	for rows := 1; rows <= 4; rows++ {
 		int8Tile(fmt.Sprintf("int8Tile%d", rows), rows, 1)
 	}
+	rounding()
+}
 
+// rounding finds the scale of a row, and brings it to int8.
+func rounding() {
 	begin("quantize8", "func(n int, q *int8, x *float32, inverse float32)",
 		"quantize8 rounds x·inverse to integers, of n elements, a multiple of 8.")
 	n, q, x, inverse := load("n"), load("q"), load("x"), YMM()
@@ -42,12 +46,12 @@ func int8s() {
 	begin("magnitudes", "func(n int, x *float32, top *[8]uint32)",
 		"magnitudes writes the largest bits without a sign of every eighth of n elements, a multiple of 8.")
 	n, x, most := load("n"), load("x"), zero()
-	sign := YMM()
-	VPCMPEQD(sign, sign, sign)
-	VPSRLD(Imm(1), sign, sign)
+	unsigned := YMM()
+	VPCMPEQD(unsigned, unsigned, unsigned)
+	VPSRLD(Imm(1), unsigned, unsigned)
 	Label("vector")
 	y = YMM()
-	VPAND(Mem{Base: x}, sign, y)
+	VPAND(Mem{Base: x}, unsigned, y)
 	VPMAXUD(y, most, most)
 	ADDQ(Imm(4*vector), x)
 	SUBQ(Imm(vector), n)

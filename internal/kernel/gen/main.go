@@ -27,7 +27,6 @@ func main() {
 	squares()
 	largest()
 	runtime()
-	features()
 	Generate()
 }
 
@@ -67,8 +66,17 @@ func zero() VecVirtual {
 	return y
 }
 
-// runtime is what the threads and the benchmarks need.
+// runtime is what the threads and the benchmarks need, and what tells whether
+// the rest can run.
 func runtime() {
+	TEXT("features", NOSPLIT, "func() (ecx uint32)")
+	Doc("features is what CPUID says in ECX of leaf 1.")
+	MOVL(U32(1), EAX)
+	XORL(ECX, ECX)
+	CPUID()
+	Store(ECX, ReturnIndex(0))
+	RET()
+
 	begin("pause", "func(n int)", "pause tells the processor n times that it waits in a loop.")
 	n := load("n")
 	Label("wait")
