@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student/infer"
@@ -38,7 +40,7 @@ func openTeach(ctx context.Context, t task, dir string) (*subject, error) {
 }
 
 // openPredict is a saved student that answers one row.
-func openPredict(sizes []int, dir string) (*subject, error) {
+func openPredict(sizes []int, precision infer.Precision, dir string) (*subject, error) {
 	set, err := randomSet(1, sizes[0])
 	if err != nil {
 		return nil, err
@@ -51,16 +53,38 @@ func openPredict(sizes []int, dir string) (*subject, error) {
 	if err := errors.Join(model.Save(&saved), save(model, dir, studentFile)); err != nil {
 		return nil, err
 	}
-	p, err := infer.Load(&saved)
+	full, err := infer.Load(bytes.NewReader(saved.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	p, err := precision.Load(&saved)
 	if err != nil {
 		return nil, err
 	}
 	x := random(sizes[0])
-	answer, err := p.Logits(x)
+	answer, err := full.Logits(x)
 	if err != nil {
+		return nil, err
+	}
+	if err := near(full, p, x, answer); err != nil {
 		return nil, err
 	}
 	var y []float32
 	call := func() (err error) { y, err = p.AppendLogits(y[:0], x); return err }
 	return &subject{call: call, close: func() {}}, errors.Join(write(dir, inputsFile, x), write(dir, expectedFile, answer))
+}
+
+// near checks that rounded weights answer as the others do, which the peer
+// compares with its own.
+func near(full, rounded *infer.Predictor, x, answer []float32) error {
+	const tolerance = 0.05 // of the largest logit
+	change, err := infer.Compare(full, rounded, x, nil)
+	if err != nil {
+		return err
+	}
+	largest := float64(max(slices.Max(answer), -slices.Min(answer)))
+	if !(change.Max <= tolerance*largest) {
+		return fmt.Errorf("rounded weights change a logit by %.2g of the largest; want %v or less", change.Max/largest, tolerance)
+	}
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/godistill/godistill/student/infer"
 )
 
 // A match is a case: something that both sides do.
@@ -18,7 +20,10 @@ type match struct {
 	// gflop are the multiplications and additions of a call, in 1e9; NaN where
 	// nobody counted them.
 	gflop float64
-	turn  turn
+	// weights are the bytes that a call reads of them, 0 where it waits for
+	// something else.
+	weights int
+	turn    turn
 }
 
 // A turn is what a side does in one round: after one call that is not timed,
@@ -63,8 +68,10 @@ var cases = []match{
 	stepCase("mlp_step_b128_cached", 128, true),
 	{name: "epoch_mlp", task: step("epoch", 128, false), open: openEpoch, gflop: nan, turn: once},
 	{name: "teacher_mlp_b256", task: task{Do: "teach", Batch: 256}, open: openTeach, gflop: 256 * forward(large), turn: some},
-	predictCase("predict_64_32_10", tiny),
-	predictCase("predict_784_800_800_10", small),
+	predictCase("predict_64_32_10", tiny, infer.Full, 0),
+	predictCase("predict_784_800_800_10", small, infer.Full, 4),
+	predictCase("predict_784_800_800_10_f16", small, infer.Float16, 2),
+	predictCase("predict_784_800_800_10_int8", small, infer.Int8, 1),
 	gemmCase("gemm_128_784_1200", 128, 784, 1200),
 	gemmCase("gemm_512", 512, 512, 512),
 }
@@ -81,9 +88,17 @@ func step(do string, batch int, cached bool) task {
 	return task{Do: do, Batch: batch, Cached: cached, Steps: 5, Temperature: 4, Weight: 0.9, Rate: 1e-4}
 }
 
-func predictCase(name string, sizes []int) match {
-	open := func(ctx context.Context, t task, dir string) (*subject, error) { return openPredict(sizes, dir) }
-	return match{name: name, task: task{Do: "predict"}, open: open, gflop: forward(sizes), turn: many}
+// predictCase has weights of so many bytes each; the peer has float32 in any
+// case.
+func predictCase(name string, sizes []int, precision infer.Precision, bytes int) match {
+	m := match{name: name, task: task{Do: "predict"}, gflop: forward(sizes), weights: bytes * weights(sizes), turn: many}
+	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
+		return openPredict(sizes, precision, dir)
+	}
+	if precision == infer.Int8 {
+		m.gflop = nan // none of them is of floats
+	}
+	return m
 }
 
 func gemmCase(name string, m, k, n int) match {
@@ -91,12 +106,15 @@ func gemmCase(name string, m, k, n int) match {
 }
 
 // forward is the arithmetic of one sample through a network, in 1e9.
-func forward(sizes []int) float64 {
+func forward(sizes []int) float64 { return 2e-9 * float64(weights(sizes)) }
+
+// weights are how many a network has, without biases.
+func weights(sizes []int) int {
 	sum := 0
 	for i, in := range sizes[:len(sizes)-1] {
 		sum += in * sizes[i+1]
 	}
-	return 2e-9 * float64(sum)
+	return sum
 }
 
 // backward is that of the gradients: by the weights of all layers, and by the

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,17 +46,27 @@ func output(cmd *exec.Cmd) ([]byte, error) {
 // peak is how much this machine can compute, in GFLOP/s: the most that
 // BenchmarkPeak reports.
 func (k *kernels) peak(ctx context.Context) (float64, error) {
-	out, err := k.run(ctx, "^BenchmarkPeak$", "0.3s")
+	return k.most(ctx, "^BenchmarkPeak$", "GFLOP/s")
+}
+
+// sweep is how fast this machine can read so many bytes, in GB/s: the most that
+// BenchmarkSweep reports.
+func (k *kernels) sweep(ctx context.Context, bytes int) (float64, error) {
+	return k.most(ctx, fmt.Sprintf("^BenchmarkSweep$/^bytes=%d$", bytes), "GB/s")
+}
+
+// most is the largest value of a unit that benchmarks report; NaN where the CPU
+// does not run them.
+func (k *kernels) most(ctx context.Context, pattern, unit string) (float64, error) {
+	out, err := k.run(ctx, pattern, "0.3s")
 	if err != nil {
 		return nan, err
 	}
-	peak := nan
-	for _, v := range metric(out, "GFLOP/s") {
-		if !(v <= peak) {
-			peak = v
-		}
+	values := metric(out, unit)
+	if len(values) == 0 {
+		return nan, nil
 	}
-	return peak, nil
+	return slices.Max(values), nil
 }
 
 // A product is one matrix product of BenchmarkVersus.

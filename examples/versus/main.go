@@ -99,6 +99,14 @@ func compare(ctx context.Context, log io.Writer, chosen []match, peers []*peer, 
 			return nil, fmt.Errorf("%s: %w", m.name, err)
 		}
 		r.Peak = number(m.gflop / (float64(r.Ours) / 1e3) / peak)
+		if m.weights > 0 {
+			r.Read = number(float64(m.weights) / 1e6 / float64(r.Ours))
+			plain, err := bench.sweep(ctx, m.weights)
+			if err != nil {
+				return nil, err
+			}
+			r.Plain = number(plain)
+		}
 		rows = append(rows, r)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err

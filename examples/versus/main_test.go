@@ -69,7 +69,7 @@ func TestAgainstPyTorch(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	o := Options{Out: t.TempDir(), Python: "/usr/bin/python3", Cases: "mlp_step_b32,predict_64_32_10", Rounds: 1}
+	o := Options{Out: t.TempDir(), Python: "/usr/bin/python3", Cases: "mlp_step_b32,predict_64_32_10,predict_784_800_800_10_int8", Rounds: 1}
 	if err := run(t.Context(), io.Discard, o); err != nil {
 		t.Fatal(err)
 	}
@@ -144,17 +144,17 @@ func TestJudge(t *testing.T) {
 	slow.cmd.Process, fast.cmd.Process = &os.Process{Pid: -1}, &os.Process{Pid: -1}
 	got := match{name: "a"}.judge(results, []*peer{slow, fast})
 	none := number(nan)
-	want := row{Case: "a", Ours: 3, Peer: 5, Ratio: 5. / 3, Low: 1.5, High: 2, Peak: none, Allocs: 12, Threads: 2, OursMB: none, PeerMB: none}
+	want := row{Case: "a", Ours: 3, Peer: 5, Ratio: 5. / 3, Low: 1.5, High: 2, Peak: none, Read: none, Plain: none, Allocs: 12, Threads: 2, OursMB: none, PeerMB: none}
 	if table([]row{got}) != table([]row{want}) {
 		t.Errorf("the row is\n%+v; want\n%+v", got, want)
 	}
 }
 
 func TestTable(t *testing.T) {
-	got := table([]row{{"a", 1234.5, 0.01234, 1.005, 0.9, 1.25, 0.5, 12, 2, 99.6, 300}, emptyRow("b")})
+	got := table([]row{{"a", 1234.5, 0.01234, 1.005, 0.9, 1.25, 0.5, 71, 96.3, 12, 2, 99.6, 300}, emptyRow("b")})
 	for _, want := range []string{
-		"| a | 1234 | 0.0123 (2) | 1.00 (0.90–1.25) | 50% | 12 | 99.6 | 300 |\n",
-		"| b |  |  |  |  |  |  |  |\n",
+		"| a | 1234 | 0.0123 (2) | 1.00 (0.90–1.25) | 50% | 71 (96.3) | 12 | 99.6 | 300 |\n",
+		"| b |  |  |  |  |  |  |  |  |\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the table lacks %q:\n%s", want, got)

@@ -43,11 +43,11 @@ func publish(log io.Writer, o Options, rows []row) error {
 // table is the rows in Markdown.
 func table(rows []row) string {
 	var b strings.Builder
-	b.WriteString("| case | ours, ms | PyTorch, ms (threads) | PyTorch / ours (min–max) | of FMA peak | allocations | memory, MB: ours | PyTorch |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| case | ours, ms | PyTorch, ms (threads) | PyTorch / ours (min–max) | of FMA peak | weights read, GB/s (plain read) | allocations | memory, MB: ours | PyTorch |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
-			r.Case, r.Ours.text(), r.peer(), r.ratio(), r.percent(), r.Allocs.text(), r.OursMB.text(), r.PeerMB.text())
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			r.Case, r.Ours.text(), r.peer(), r.ratio(), r.percent(), r.bandwidth(), r.Allocs.text(), r.OursMB.text(), r.PeerMB.text())
 	}
 	return b.String()
 }
@@ -71,4 +71,11 @@ func (r row) percent() string {
 		return ""
 	}
 	return fmt.Sprintf("%.0f%%", 100*r.Peak)
+}
+
+func (r row) bandwidth() string {
+	if math.IsNaN(float64(r.Read)) {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", r.Read.text(), r.Plain.text())
 }

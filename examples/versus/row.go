@@ -42,7 +42,11 @@ type row struct {
 	High  number `json:"ratio_max"`
 	// Peak is the share of the arithmetic that the machine could have done in
 	// our time.
-	Peak    number `json:"peak_fraction"`
+	Peak number `json:"peak_fraction"`
+	// Read is how fast we read the weights, in GB/s, and Plain how fast as many
+	// bytes can be read over and over.
+	Read    number `json:"read_gbs"`
+	Plain   number `json:"plain_read_gbs"`
 	Allocs  number `json:"allocs"` // of one call
 	Threads int    `json:"peer_threads"`
 	OursMB  number `json:"ours_mb"` // the most that the process held
@@ -51,7 +55,7 @@ type row struct {
 
 func emptyRow(name string) row {
 	n := number(nan)
-	return row{name, n, n, n, n, n, n, n, 0, n, n}
+	return row{name, n, n, n, n, n, n, n, n, n, 0, n, n}
 }
 
 // median is the middle value, or the mean of the two in the middle; NaN of none.

@@ -35,6 +35,20 @@ func BenchmarkPeak(b *testing.B) {
 	}
 }
 
+// BenchmarkSweep is how fast as many bytes as 784-800-800-10 has weights, of 1, 2
+// and 4 bytes, can be read over and over.
+func BenchmarkSweep(b *testing.B) {
+	const weights = 784*800 + 800*800 + 800*10
+	for _, size := range []int{1, 2, 4} {
+		for threads := 1; threads <= 2; threads++ {
+			b.Run(fmt.Sprintf("bytes=%d/threads=%d", size*weights, threads), func(b *testing.B) {
+				use(b, true)
+				b.ReportMetric(measureSweep(threads, size*weights, b.N), "GB/s")
+			})
+		}
+	}
+}
+
 // BenchmarkGemm tells the share of the peak that a product reaches, which is
 // measured right after it: other work on the machine slows both.
 func BenchmarkGemm(b *testing.B) {

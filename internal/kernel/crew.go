@@ -22,6 +22,15 @@ func parallel(n int, r ranger) {
 	threads.lead(helpers, n, r)
 }
 
+// split does n items of r, on many threads if it is worth it.
+func split(r ranger, n, products int) {
+	if products < worth {
+		r.do(0, n)
+	} else {
+		parallel(n, r)
+	}
+}
+
 // each does n elements by f, which may be called for parts of them at once.
 // Each costs as much as so many products.
 func each(n, cost int, f func(from, to int)) {
@@ -86,7 +95,8 @@ func (c *crew) end(helpers int) {
 func (c *crew) help() {
 	defer func() {
 		if why := recover(); why != nil {
-			c.panicked.Store(&why)
+			kept := why // lest every call allocates
+			c.panicked.Store(&kept)
 		}
 	}()
 	c.share()

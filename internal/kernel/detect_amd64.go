@@ -8,4 +8,8 @@ import "golang.org/x/sys/cpu"
 
 // simd says that this CPU runs the assembly. Here alone it is decided; tests
 // change it, to compare with the portable path.
-var simd = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+var simd = cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C()
+
+// hasF16C says that the CPU converts float16, which x/sys does not tell. That
+// the system keeps its registers, AVX2 does.
+func hasF16C() bool { return features()&(1<<29) != 0 }

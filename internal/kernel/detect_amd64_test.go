@@ -13,7 +13,7 @@ var able = simd
 func use(t testing.TB, fast bool) {
 	t.Helper()
 	if fast && !able {
-		t.Skip("this CPU has no AVX2 or no FMA")
+		t.Skip("this CPU lacks AVX2, FMA or F16C")
 	}
 	before := simd
 	simd = fast
@@ -24,15 +24,29 @@ func use(t testing.TB, fast bool) {
 // each thread.
 func measurePeak(threads, n int) float64 {
 	const operations = 1000 * 12 * 8 * 2
+	return perNanosecond(threads, n, operations, func(int) { peak(1000) })
+}
+
+// measureSweep is the GB/s of reading so many bytes n times, by threads that
+// have a part each.
+func measureSweep(threads, bytes, n int) float64 {
+	part := bytes / threads &^ 255
+	x := make([]byte, threads*part)
+	return perNanosecond(threads, n, part, func(thread int) { sweep(part, &x[thread*part]) })
+}
+
+// perNanosecond is how much is done by threads that call f n times each, which
+// does so much.
+func perNanosecond(threads, n, each int, f func(thread int)) float64 {
 	var all sync.WaitGroup
 	start := time.Now()
-	for range threads {
+	for thread := range threads {
 		all.Go(func() {
 			for range n {
-				peak(1000)
+				f(thread)
 			}
 		})
 	}
 	all.Wait()
-	return operations * float64(threads*n) / float64(time.Since(start).Nanoseconds())
+	return float64(threads) * float64(n) * float64(each) / float64(time.Since(start).Nanoseconds())
 }

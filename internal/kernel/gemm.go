@@ -31,8 +31,9 @@ type product[F Float] struct {
 	ta, tb, acc bool
 	m, n, k     int
 	a, b, c     []F
-	packed      []F // op(B) as Pack made it, nil if it was left alone
-	bias        []F // nil for none
+	packed      []F      // op(B) as Pack made it, nil if it was left alone
+	half        []uint16 // op(B) as PackHalf made it, nil if it did not
+	bias        []F      // nil for none
 	act         Act
 }
 

@@ -21,6 +21,15 @@ const (
 	stripSize, blockSize = 1 << 16, 1 << 17
 	// fewPanels of B are too few to be shared.
 	fewPanels = 8
+	// beside is how many panels of B one row is multiplied by at once: with less
+	// the adders wait for each other.
+	beside = 4
+	// perWeight is what a product of one row costs, most of which is to wait for
+	// B.
+	perWeight = 2
+	// narrowRows is how many rows, at most, are multiplied one by one because
+	// that costs less than to widen a B of float16.
+	narrowRows = 4
 	// chunk is how many elements of A are packed at once, at most.
 	chunk = 1 << 20
 )
@@ -67,8 +76,8 @@ func multiply32(x product[float32]) bool {
 	if p.bias != nil {
 		copy(p.edge[:], p.bias[(p.columns-1)*tileColumns:])
 	}
-	if p.m == 1 {
-		split((*oneRow)(p), p.columns, p.n*p.k)
+	if p.m == 1 || p.half != nil && p.m <= narrowRows {
+		p.rowByRow()
 	} else {
 		p.run()
 	}
@@ -87,15 +96,6 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 		p.packRight(packed[panel*tileColumns*k:], panel, 0, k)
 	}
 	return packed
-}
-
-// split does n items of r, on many threads if it is worth it.
-func split(r ranger, n, products int) {
-	if products < worth {
-		r.do(0, n)
-	} else {
-		parallel(n, r)
-	}
 }
 
 func (p *job) run() {
@@ -205,14 +205,21 @@ func mask(n int) *int32 { return &masks[tileColumns-n] }
 // product, or else in store, where they are packed unless they are there.
 func (p *job) right(store []float32, strip, i, k, n int, there bool) []float32 {
 	if p.packed != nil {
-		return p.packed[((strip+i)*p.k+k)*tileColumns:]
+		return p.packed[p.place(strip+i, k):]
 	}
 	store = store[i*p.span*tileColumns:]
-	if !there {
+	switch {
+	case there:
+	case p.half != nil:
+		widen(n*tileColumns, &store[0], &p.half[p.place(strip+i, k)])
+	default:
 		p.packRight(store, strip+i, k, n)
 	}
 	return store
 }
+
+// place is where element k of a panel of B is, packed.
+func (p *job) place(panel, k int) int { return (panel*p.k + k) * tileColumns }
 
 // scratch has room for panels of B, unless they are packed.
 func (p *job) scratch(panels int) *[]float32 {
@@ -263,7 +270,8 @@ func (p *job) strip(top, end, panel, panels int) {
 // [top, end) of A at hand.
 func (p *job) panel(panel, k, n int, right []float32, top, end int, next ahead) {
 	for from := k; from < k+n; from += p.depth {
-		c := p.column(panel, from, right[(from-k)*tileColumns:])
+		c := p.column(panel, from)
+		c.b = &right[(from-k)*tileColumns]
 		for row := top; row < end; row++ {
 			c.compute(p.first+row, &next)
 		}
@@ -280,9 +288,9 @@ type ahead struct {
 func (p *job) after(panel, k, n int) ahead {
 	panel++
 	switch {
-	case panel >= p.columns:
+	case panel >= p.columns || p.half != nil:
 	case p.packed != nil:
-		return ahead{address(p.packed, (panel*p.k+k)*tileColumns), line, n}
+		return ahead{address(p.packed, p.place(panel, k)), line, n}
 	case !p.tb:
 		return ahead{address(p.b, k*p.n+panel*tileColumns), 4 * p.n, n}
 	case n == p.k: // its rows are beside each other
@@ -334,8 +342,8 @@ type column struct {
 	b, bias     *float32
 }
 
-func (p *job) column(panel, k int, b []float32) (c column) {
-	c.job, c.b, c.k, c.depth = p, &b[0], k, min(p.depth, p.k-k)
+func (p *job) column(panel, k int) (c column) {
+	c.job, c.k, c.depth = p, k, min(p.depth, p.k-k)
 	c.from = panel * tileColumns
 	c.width = min(tileColumns, p.n-c.from)
 	if p.acc || k > 0 {
@@ -411,38 +419,62 @@ func (c *column) tile(panel, top, rows int, to *float32, ldc int, next *ahead) {
 	}
 }
 
-// oneRow computes panels of B for a product of one row, which is as good as
-// packed. Four panels at once keep the adders busy.
+// rowByRow is run for a few rows.
+func (p *job) rowByRow() {
+	a, c, m := p.a, p.c, p.m
+	p.m = 1
+	for i := range m {
+		p.a, p.c = a[i*p.k:(i+1)*p.k], c[i*p.n:(i+1)*p.n]
+		split((*oneRow)(p), (p.columns+beside-1)/beside, perWeight*p.n*p.k)
+	}
+}
+
+// oneRow computes groups of panels of B for a product of one row, which is as
+// good as packed.
 type oneRow job
 
 func (o *oneRow) do(from, to int) {
 	p := (*job)(o)
-	store := p.scratch(4)
+	store := p.scratch(beside)
 	defer giveBack(store)
-	for panel := from; panel < to; {
-		panels, apart := 1, p.span
-		if to-panel >= 4 && (panel+4)*tileColumns <= p.n {
-			panels = 4
-		}
-		if p.packed != nil {
-			apart = p.k
+	for panel, end := from*beside, min(to*beside, p.columns); panel < end; {
+		panels := 1
+		if (panel+beside)*tileColumns <= p.n {
+			panels = beside
 		}
 		for k := 0; k < p.k; k += p.span {
-			n := min(p.span, p.k-k)
-			right := p.right(*store, panel, 0, k, n, false)
-			for i := 1; i < panels; i++ {
-				p.right(*store, panel, i, k, n, false)
-			}
-			for from := k; from < k+n; from += p.depth {
-				c := p.column(panel, from, right[(from-k)*tileColumns:])
-				if panels == 4 {
-					row64(c.depth, &p.a[from], c.b, 4*apart*tileColumns, &p.c[c.from], c.bias, c.mode)
-				} else {
-					c.compute(0, &ahead{})
-				}
-			}
+			p.row(panel, panels, k, *store)
 		}
 		p.activate(0, 1, panel, panels)
 		panel += panels
+	}
+}
+
+// row adds the products of a span from k to a panel, or to those beside it too.
+func (p *job) row(panel, panels, k int, store []float32) {
+	n := min(p.span, p.k-k)
+	if panels == beside && p.half != nil {
+		for from := k; from < k+n; from += p.depth {
+			c := p.column(panel, from)
+			halfRow64(c.depth, &p.a[from], &p.half[p.place(panel, from)], 2*p.k*tileColumns, &p.c[c.from], c.bias, c.mode)
+		}
+		return
+	}
+	apart := p.span
+	if p.packed != nil {
+		apart = p.k
+	}
+	right := p.right(store, panel, 0, k, n, false)
+	for i := 1; i < panels; i++ {
+		p.right(store, panel, i, k, n, false)
+	}
+	for from := k; from < k+n; from += p.depth {
+		c := p.column(panel, from)
+		c.b = &right[(from-k)*tileColumns]
+		if panels == beside {
+			row64(c.depth, &p.a[from], c.b, 4*apart*tileColumns, &p.c[c.from], c.bias, c.mode)
+		} else {
+			c.compute(0, &ahead{})
+		}
 	}
 }

@@ -4,11 +4,14 @@
 //	// y (rows, out) = relu(x (rows, in) · wᵀ + b), with w (out, in)
 //	kernel.Linear(y, x, w, b, rows, in, out, kernel.ReLU)
 //
+// A w that stays is packed once, as it is or with fewer bits: [Packed], [Half],
+// [Int8].
+//
 // A row of a result depends on that row of the input alone, to the last bit:
 // neither the number of rows nor its place among them matters, and neither does
 // the number of threads. Large work is shared between as many as Go has.
 //
-// On amd64 with AVX2 and FMA, float32 is done by assembly, which gen writes.
+// On amd64 with AVX2, FMA and F16C, float32 is done by assembly, which gen writes.
 // What is made of products that are summed, and tanh, sigmoid and exponentials,
 // differ from the portable path in the last places; all else has its bits.
 //

@@ -57,3 +57,9 @@ func squaresApartFast[F Float](grad, a, b []F, k float64) (sum float64, ok bool)
 func sumAboveFast[F Float](x []F, level float64) (sum float64, ok bool) { return 0, false }
 
 func scaleFast[F Float](dst, src []F, k F) bool { return false }
+
+func (p *int8Job) fast(from, to int) bool { return false }
+
+func quantizeFast(q []int8, x []float32, inverse float32) int { return 0 }
+
+func magnitudeFast(x []float32) (done int, top uint32) { return 0, 0 }

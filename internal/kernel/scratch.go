@@ -8,26 +8,32 @@ import (
 // pools keep scratch by its size, the next power of two.
 type pools [bits.UintSize + 1]sync.Pool
 
-var pools32, pools64 pools
+var pools8, pools32, pools64 pools
 
-// pool is the one for n elements of F.
-func pool[F Float](n int) *sync.Pool {
+// storable is what there is scratch of.
+type storable interface{ Float | int8 }
+
+// pool is the one for n elements of E.
+func pool[E storable](n int) *sync.Pool {
 	class := bits.Len(uint(n))
-	if _, ok := any(F(0)).(float32); ok {
+	switch any(E(0)).(type) {
+	case int8:
+		return &pools8[class]
+	case float32:
 		return &pools32[class]
 	}
 	return &pools64[class]
 }
 
 // borrow returns scratch of n elements, whose values are arbitrary.
-func borrow[F Float](n int) *[]F {
-	s, ok := pool[F](n).Get().(*[]F)
+func borrow[E storable](n int) *[]E {
+	s, ok := pool[E](n).Get().(*[]E)
 	if !ok {
-		all := make([]F, 1<<bits.Len(uint(n)))
+		all := make([]E, 1<<bits.Len(uint(n)))
 		s = &all
 	}
 	*s = (*s)[:n]
 	return s
 }
 
-func giveBack[F Float](s *[]F) { pool[F](len(*s)).Put(s) }
+func giveBack[E storable](s *[]E) { pool[E](len(*s)).Put(s) }

@@ -64,6 +64,51 @@ func row16(k int, a *float32, b *float32, ldb int, c *float32, bias *float32, mo
 //go:noescape
 func row64(k int, a *float32, b *float32, ldb int, c *float32, bias *float32, mode int)
 
+// halfRow64 computes 64 columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.
+//
+//go:noescape
+func halfRow64(k int, a *float32, b *uint16, ldb int, c *float32, bias *float32, mode int)
+
+// widen converts n elements of float16, a multiple of 8, which is exact.
+//
+//go:noescape
+func widen(n int, dst *float32, src *uint16)
+
+// int8Row64 computes 1 rows and 64 columns of y from rows of x and packed panels of w. Rows and panels are ld bytes apart; groups is even.
+//
+//go:noescape
+func int8Row64(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+
+// int8Tile1 computes 1 rows and 16 columns of y from rows of x and packed panels of w. Rows and panels are ld bytes apart; groups is even.
+//
+//go:noescape
+func int8Tile1(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+
+// int8Tile2 computes 2 rows and 16 columns of y from rows of x and packed panels of w. Rows and panels are ld bytes apart; groups is even.
+//
+//go:noescape
+func int8Tile2(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+
+// int8Tile3 computes 3 rows and 16 columns of y from rows of x and packed panels of w. Rows and panels are ld bytes apart; groups is even.
+//
+//go:noescape
+func int8Tile3(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+
+// int8Tile4 computes 4 rows and 16 columns of y from rows of x and packed panels of w. Rows and panels are ld bytes apart; groups is even.
+//
+//go:noescape
+func int8Tile4(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+
+// quantize8 rounds x·inverse to integers, of n elements, a multiple of 8.
+//
+//go:noescape
+func quantize8(n int, q *int8, x *float32, inverse float32)
+
+// magnitudes writes the largest bits without a sign of every eighth of n elements, a multiple of 8.
+//
+//go:noescape
+func magnitudes(n int, x *float32, top *[8]uint32)
+
 // transpose8 writes blocks of 8 columns of 8 rows to dst, a column after the other, ld bytes apart.
 //
 //go:noescape
@@ -209,6 +254,9 @@ func sumColumns32(dst *float32, x *float32, ld int, rows int)
 //go:noescape
 func squares(n int, x *float32) float64
 
+// features is what CPUID says in ECX of leaf 1.
+func features() (ecx uint32)
+
 // pause tells the processor n times that it waits in a loop.
 //
 //go:noescape
@@ -218,3 +266,8 @@ func pause(n int)
 //
 //go:noescape
 func peak(n int)
+
+// sweep reads n bytes, a multiple of 256, and forgets them.
+//
+//go:noescape
+func sweep(n int, x *byte)

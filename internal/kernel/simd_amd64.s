@@ -2009,6 +2009,924 @@ store:
 	VZEROUPPER
 	RET
 
+// func halfRow64(k int, a *float32, b *uint16, ldb int, c *float32, bias *float32, mode int)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·halfRow64(SB), NOSPLIT, $0-56
+	MOVQ       a+8(FP), AX
+	MOVQ       b+16(FP), CX
+	MOVQ       ldb+24(FP), DX
+	MOVQ       CX, BX
+	ADDQ       DX, BX
+	MOVQ       BX, SI
+	ADDQ       DX, SI
+	MOVQ       SI, DI
+	ADDQ       DX, DI
+	MOVQ       c+32(FP), DX
+	MOVQ       k+0(FP), R8
+	PREFETCHT0 (DX)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	SUBQ       $0x04, R8
+	JLT        rest
+
+several:
+	VBROADCASTSS (AX), Y8
+	VCVTPH2PS    (CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    16(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    (BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    16(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    (SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    16(SI), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    (DI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    16(DI), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VBROADCASTSS 4(AX), Y8
+	VCVTPH2PS    32(CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    48(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    32(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    48(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    32(SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    48(SI), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    32(DI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    48(DI), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VBROADCASTSS 8(AX), Y8
+	VCVTPH2PS    64(CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    80(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    64(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    80(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    64(SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    80(SI), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    64(DI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    80(DI), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	VBROADCASTSS 12(AX), Y8
+	VCVTPH2PS    96(CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    112(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    96(BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    112(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    96(SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    112(SI), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    96(DI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    112(DI), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x10, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R8
+	JGE          several
+
+rest:
+	ADDQ $0x04, R8
+	JZ   done
+
+one:
+	VBROADCASTSS (AX), Y8
+	VCVTPH2PS    (CX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VCVTPH2PS    16(CX), Y9
+	VFMADD231PS  Y9, Y8, Y1
+	VCVTPH2PS    (BX), Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VCVTPH2PS    16(BX), Y9
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPH2PS    (SI), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPH2PS    16(SI), Y9
+	VFMADD231PS  Y9, Y8, Y5
+	VCVTPH2PS    (DI), Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VCVTPH2PS    16(DI), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x04, AX
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          one
+
+done:
+	MOVQ   mode+48(FP), AX
+	MOVQ   bias+40(FP), CX
+	TESTQ  $0x00000001, AX
+	JZ     added
+	VADDPS (DX), Y0, Y0
+	VADDPS 32(DX), Y1, Y1
+	VADDPS 64(DX), Y2, Y2
+	VADDPS 96(DX), Y3, Y3
+	VADDPS 128(DX), Y4, Y4
+	VADDPS 160(DX), Y5, Y5
+	VADDPS 192(DX), Y6, Y6
+	VADDPS 224(DX), Y7, Y7
+
+added:
+	TESTQ   CX, CX
+	JZ      biased
+	VMOVUPS (CX), Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(CX), Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(CX), Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(CX), Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(CX), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(CX), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(CX), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(CX), Y8
+	VADDPS  Y8, Y7, Y7
+
+biased:
+	TESTQ  $0x00000002, AX
+	JZ     store
+	VXORPS Y8, Y8, Y8
+	VMAXPS Y0, Y8, Y0
+	VADDPS Y8, Y0, Y0
+	VMAXPS Y1, Y8, Y1
+	VADDPS Y8, Y1, Y1
+	VMAXPS Y2, Y8, Y2
+	VADDPS Y8, Y2, Y2
+	VMAXPS Y3, Y8, Y3
+	VADDPS Y8, Y3, Y3
+	VMAXPS Y4, Y8, Y4
+	VADDPS Y8, Y4, Y4
+	VMAXPS Y5, Y8, Y5
+	VADDPS Y8, Y5, Y5
+	VMAXPS Y6, Y8, Y6
+	VADDPS Y8, Y6, Y6
+	VMAXPS Y7, Y8, Y7
+	VADDPS Y8, Y7, Y7
+
+store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	VZEROUPPER
+	RET
+
+// func widen(n int, dst *float32, src *uint16)
+// Requires: AVX, F16C
+TEXT ·widen(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ src+16(FP), DX
+
+vector:
+	VCVTPH2PS (DX), Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $0x10, DX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, AX
+	JNZ       vector
+	VZEROUPPER
+	RET
+
+// func int8Row64(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+// Requires: AVX, AVX2
+TEXT ·int8Row64(SB), NOSPLIT, $0-80
+	MOVQ     groups+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     ldx+16(FP), DX
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), BX
+	MOVQ     DX, SI
+	ADDQ     BX, SI
+	MOVQ     SI, DI
+	ADDQ     BX, DI
+	MOVQ     DI, R8
+	ADDQ     BX, R8
+	VPCMPEQW Y0, Y0, Y0
+	VPABSW   Y0, Y0
+	VXORPS   Y1, Y1, Y1
+	VXORPS   Y2, Y2, Y2
+	VXORPS   Y3, Y3, Y3
+	VXORPS   Y4, Y4, Y4
+	VXORPS   Y5, Y5, Y5
+	VXORPS   Y6, Y6, Y6
+	VXORPS   Y7, Y7, Y7
+	VXORPS   Y8, Y8, Y8
+
+groups:
+	VPBROADCASTD (CX), Y9
+	VPABSB       Y9, Y10
+	VMOVDQU      (DX), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VMOVDQU      32(DX), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VMOVDQU      (SI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VMOVDQU      32(SI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VMOVDQU      (DI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VMOVDQU      32(DI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VMOVDQU      (R8), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VMOVDQU      32(R8), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 4(CX), Y9
+	VPABSB       Y9, Y10
+	VMOVDQU      64(DX), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VMOVDQU      96(DX), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VMOVDQU      64(SI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VMOVDQU      96(SI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VMOVDQU      64(DI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VMOVDQU      96(DI), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VMOVDQU      64(R8), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VMOVDQU      96(R8), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JNZ          groups
+	MOVQ         y+40(FP), AX
+	MOVQ         ldy+48(FP), CX
+	MOVQ         xScale+56(FP), CX
+	MOVQ         wScale+64(FP), DX
+	MOVQ         bias+72(FP), BX
+	VBROADCASTSS (CX), Y0
+	VMULPS       (DX), Y0, Y9
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y9, Y1, Y1
+	VMULPS       32(DX), Y0, Y9
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y9, Y2, Y2
+	VMULPS       64(DX), Y0, Y9
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y9, Y3, Y3
+	VMULPS       96(DX), Y0, Y9
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y9, Y4, Y4
+	VMULPS       128(DX), Y0, Y9
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y9, Y5, Y5
+	VMULPS       160(DX), Y0, Y9
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y9, Y6, Y6
+	VMULPS       192(DX), Y0, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMULPS       224(DX), Y0, Y0
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y0, Y8, Y8
+	TESTQ        BX, BX
+	JZ           store
+	VADDPS       (BX), Y1, Y1
+	VADDPS       32(BX), Y2, Y2
+	VADDPS       64(BX), Y3, Y3
+	VADDPS       96(BX), Y4, Y4
+	VADDPS       128(BX), Y5, Y5
+	VADDPS       160(BX), Y6, Y6
+	VADDPS       192(BX), Y7, Y7
+	VADDPS       224(BX), Y8, Y8
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	VMOVUPS Y5, 128(AX)
+	VMOVUPS Y6, 160(AX)
+	VMOVUPS Y7, 192(AX)
+	VMOVUPS Y8, 224(AX)
+	VZEROUPPER
+	RET
+
+// func int8Tile1(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+// Requires: AVX, AVX2
+TEXT ·int8Tile1(SB), NOSPLIT, $0-80
+	MOVQ     groups+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     ldx+16(FP), DX
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), BX
+	VPCMPEQW Y0, Y0, Y0
+	VPABSW   Y0, Y0
+	VXORPS   Y1, Y1, Y1
+	VXORPS   Y2, Y2, Y2
+
+groups:
+	VPBROADCASTD (CX), Y3
+	VPABSB       Y3, Y4
+	VMOVDQU      (DX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VMOVDQU      32(DX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD 4(CX), Y3
+	VPABSB       Y3, Y4
+	VMOVDQU      64(DX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VMOVDQU      96(DX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JNZ          groups
+	MOVQ         y+40(FP), AX
+	MOVQ         ldy+48(FP), CX
+	MOVQ         xScale+56(FP), CX
+	MOVQ         wScale+64(FP), DX
+	MOVQ         bias+72(FP), BX
+	VBROADCASTSS (CX), Y0
+	VMULPS       (DX), Y0, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMULPS       32(DX), Y0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	TESTQ        BX, BX
+	JZ           store
+	VADDPS       (BX), Y1, Y1
+	VADDPS       32(BX), Y2, Y2
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VZEROUPPER
+	RET
+
+// func int8Tile2(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+// Requires: AVX, AVX2
+TEXT ·int8Tile2(SB), NOSPLIT, $0-80
+	MOVQ     groups+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     ldx+16(FP), DX
+	MOVQ     CX, BX
+	ADDQ     DX, BX
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), SI
+	VPCMPEQW Y0, Y0, Y0
+	VPABSW   Y0, Y0
+	VXORPS   Y1, Y1, Y1
+	VXORPS   Y2, Y2, Y2
+	VXORPS   Y3, Y3, Y3
+	VXORPS   Y4, Y4, Y4
+
+groups:
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	VPBROADCASTD (CX), Y7
+	VPABSB       Y7, Y8
+	VPSIGNB      Y7, Y5, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y1, Y1
+	VPSIGNB      Y7, Y6, Y7
+	VPMADDUBSW   Y7, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (BX), Y7
+	VPABSB       Y7, Y8
+	VPSIGNB      Y7, Y5, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y7, Y6, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      64(DX), Y5
+	VMOVUPS      96(DX), Y6
+	VPBROADCASTD 4(CX), Y7
+	VPABSB       Y7, Y8
+	VPSIGNB      Y7, Y5, Y9
+	VPMADDUBSW   Y9, Y8, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y1, Y1
+	VPSIGNB      Y7, Y6, Y7
+	VPMADDUBSW   Y7, Y8, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 4(BX), Y7
+	VPABSB       Y7, Y8
+	VPSIGNB      Y7, Y5, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VPSIGNB      Y7, Y6, Y5
+	VPMADDUBSW   Y5, Y8, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JNZ          groups
+	MOVQ         y+40(FP), AX
+	MOVQ         ldy+48(FP), CX
+	MOVQ         AX, DX
+	ADDQ         CX, DX
+	MOVQ         xScale+56(FP), CX
+	MOVQ         wScale+64(FP), BX
+	MOVQ         bias+72(FP), SI
+	VBROADCASTSS (CX), Y0
+	VMULPS       (BX), Y0, Y5
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y5, Y1, Y1
+	VMULPS       32(BX), Y0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 4(CX), Y0
+	VMULPS       (BX), Y0, Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMULPS       32(BX), Y0, Y0
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	TESTQ        SI, SI
+	JZ           store
+	VADDPS       (SI), Y1, Y1
+	VADDPS       32(SI), Y2, Y2
+	VADDPS       (SI), Y3, Y3
+	VADDPS       32(SI), Y4, Y4
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, (DX)
+	VMOVUPS Y4, 32(DX)
+	VZEROUPPER
+	RET
+
+// func int8Tile3(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+// Requires: AVX, AVX2
+TEXT ·int8Tile3(SB), NOSPLIT, $0-80
+	MOVQ     groups+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     ldx+16(FP), DX
+	MOVQ     CX, BX
+	ADDQ     DX, BX
+	MOVQ     BX, SI
+	ADDQ     DX, SI
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), DI
+	VPCMPEQW Y0, Y0, Y0
+	VPABSW   Y0, Y0
+	VXORPS   Y1, Y1, Y1
+	VXORPS   Y2, Y2, Y2
+	VXORPS   Y3, Y3, Y3
+	VXORPS   Y4, Y4, Y4
+	VXORPS   Y5, Y5, Y5
+	VXORPS   Y6, Y6, Y6
+
+groups:
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VPBROADCASTD (CX), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VPSIGNB      Y9, Y8, Y9
+	VPMADDUBSW   Y9, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (BX), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VPSIGNB      Y9, Y8, Y9
+	VPMADDUBSW   Y9, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD (SI), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y9, Y8, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVUPS      64(DX), Y7
+	VMOVUPS      96(DX), Y8
+	VPBROADCASTD 4(CX), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VPSIGNB      Y9, Y8, Y9
+	VPMADDUBSW   Y9, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD 4(BX), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y11
+	VPMADDUBSW   Y11, Y10, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VPSIGNB      Y9, Y8, Y9
+	VPMADDUBSW   Y9, Y10, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD 4(SI), Y9
+	VPABSB       Y9, Y10
+	VPSIGNB      Y9, Y7, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPSIGNB      Y9, Y8, Y7
+	VPMADDUBSW   Y7, Y10, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JNZ          groups
+	MOVQ         y+40(FP), AX
+	MOVQ         ldy+48(FP), CX
+	MOVQ         AX, DX
+	ADDQ         CX, DX
+	MOVQ         DX, BX
+	ADDQ         CX, BX
+	MOVQ         xScale+56(FP), CX
+	MOVQ         wScale+64(FP), SI
+	MOVQ         bias+72(FP), DI
+	VBROADCASTSS (CX), Y0
+	VMULPS       (SI), Y0, Y7
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y7, Y1, Y1
+	VMULPS       32(SI), Y0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 4(CX), Y0
+	VMULPS       (SI), Y0, Y7
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y7, Y3, Y3
+	VMULPS       32(SI), Y0, Y0
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 8(CX), Y0
+	VMULPS       (SI), Y0, Y7
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       32(SI), Y0, Y0
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	TESTQ        DI, DI
+	JZ           store
+	VADDPS       (DI), Y1, Y1
+	VADDPS       32(DI), Y2, Y2
+	VADDPS       (DI), Y3, Y3
+	VADDPS       32(DI), Y4, Y4
+	VADDPS       (DI), Y5, Y5
+	VADDPS       32(DI), Y6, Y6
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, (DX)
+	VMOVUPS Y4, 32(DX)
+	VMOVUPS Y5, (BX)
+	VMOVUPS Y6, 32(BX)
+	VZEROUPPER
+	RET
+
+// func int8Tile4(groups int, x *int8, ldx int, w *int8, ldw int, y *float32, ldy int, xScale *float32, wScale *float32, bias *float32)
+// Requires: AVX, AVX2
+TEXT ·int8Tile4(SB), NOSPLIT, $0-80
+	MOVQ     groups+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     ldx+16(FP), DX
+	MOVQ     CX, BX
+	ADDQ     DX, BX
+	MOVQ     BX, SI
+	ADDQ     DX, SI
+	MOVQ     SI, DI
+	ADDQ     DX, DI
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), R8
+	VPCMPEQW Y0, Y0, Y0
+	VPABSW   Y0, Y0
+	VXORPS   Y1, Y1, Y1
+	VXORPS   Y2, Y2, Y2
+	VXORPS   Y3, Y3, Y3
+	VXORPS   Y4, Y4, Y4
+	VXORPS   Y5, Y5, Y5
+	VXORPS   Y6, Y6, Y6
+	VXORPS   Y7, Y7, Y7
+	VXORPS   Y8, Y8, Y8
+
+groups:
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VPBROADCASTD (CX), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y1, Y1
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (BX), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y3, Y3
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (SI), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD (DI), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y11, Y10, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVUPS      64(DX), Y9
+	VMOVUPS      96(DX), Y10
+	VPBROADCASTD 4(CX), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y1, Y1
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD 4(BX), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y3, Y3
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD 4(SI), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y13
+	VPMADDUBSW   Y13, Y12, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPSIGNB      Y11, Y10, Y11
+	VPMADDUBSW   Y11, Y12, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD 4(DI), Y11
+	VPABSB       Y11, Y12
+	VPSIGNB      Y11, Y9, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPSIGNB      Y11, Y10, Y9
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JNZ          groups
+	MOVQ         y+40(FP), AX
+	MOVQ         ldy+48(FP), CX
+	MOVQ         AX, DX
+	ADDQ         CX, DX
+	MOVQ         DX, BX
+	ADDQ         CX, BX
+	MOVQ         BX, SI
+	ADDQ         CX, SI
+	MOVQ         xScale+56(FP), CX
+	MOVQ         wScale+64(FP), DI
+	MOVQ         bias+72(FP), R8
+	VBROADCASTSS (CX), Y0
+	VMULPS       (DI), Y0, Y9
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y9, Y1, Y1
+	VMULPS       32(DI), Y0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 4(CX), Y0
+	VMULPS       (DI), Y0, Y9
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y9, Y3, Y3
+	VMULPS       32(DI), Y0, Y0
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 8(CX), Y0
+	VMULPS       (DI), Y0, Y9
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y9, Y5, Y5
+	VMULPS       32(DI), Y0, Y0
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 12(CX), Y0
+	VMULPS       (DI), Y0, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMULPS       32(DI), Y0, Y0
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y0, Y8, Y8
+	TESTQ        R8, R8
+	JZ           store
+	VADDPS       (R8), Y1, Y1
+	VADDPS       32(R8), Y2, Y2
+	VADDPS       (R8), Y3, Y3
+	VADDPS       32(R8), Y4, Y4
+	VADDPS       (R8), Y5, Y5
+	VADDPS       32(R8), Y6, Y6
+	VADDPS       (R8), Y7, Y7
+	VADDPS       32(R8), Y8, Y8
+
+store:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, (DX)
+	VMOVUPS Y4, 32(DX)
+	VMOVUPS Y5, (BX)
+	VMOVUPS Y6, 32(BX)
+	VMOVUPS Y7, (SI)
+	VMOVUPS Y8, 32(SI)
+	VZEROUPPER
+	RET
+
+// func quantize8(n int, q *int8, x *float32, inverse float32)
+// Requires: AVX, AVX2
+TEXT ·quantize8(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         q+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS inverse+24(FP), Y0
+
+vector:
+	VMOVUPS      (DX), Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VMOVQ        X1, (CX)
+	ADDQ         $0x08, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, AX
+	JNZ          vector
+	VZEROUPPER
+	RET
+
+// func magnitudes(n int, x *float32, top *[8]uint32)
+// Requires: AVX, AVX2
+TEXT ·magnitudes(SB), NOSPLIT, $0-24
+	MOVQ     n+0(FP), AX
+	MOVQ     x+8(FP), CX
+	VXORPS   Y0, Y0, Y0
+	VPCMPEQD Y1, Y1, Y1
+	VPSRLD   $0x01, Y1, Y1
+
+vector:
+	VPAND   (CX), Y1, Y2
+	VPMAXUD Y2, Y0, Y0
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, AX
+	JNZ     vector
+	MOVQ    top+16(FP), AX
+	VMOVDQU Y0, (AX)
+	VZEROUPPER
+	RET
+
 // func transpose8(dst *float32, ld int, rows *[8]*float32, blocks int)
 // Requires: AVX
 TEXT ·transpose8(SB), NOSPLIT, $0-32
@@ -4001,6 +4919,15 @@ eight:
 	VZEROUPPER
 	RET
 
+// func features() (ecx uint32)
+// Requires: CPUID
+TEXT ·features(SB), NOSPLIT, $0-4
+	MOVL $0x00000001, AX
+	XORL CX, CX
+	CPUID
+	MOVL CX, ecx+0(FP)
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), AX
@@ -4045,5 +4972,26 @@ multiply:
 	VFMADD231PS Y0, Y1, Y13
 	DECQ        AX
 	JNZ         multiply
+	VZEROUPPER
+	RET
+
+// func sweep(n int, x *byte)
+// Requires: AVX
+TEXT ·sweep(SB), NOSPLIT, $0-16
+	MOVQ n+0(FP), AX
+	MOVQ x+8(FP), CX
+
+read:
+	VMOVDQU (CX), Y0
+	VMOVDQU 32(CX), Y0
+	VMOVDQU 64(CX), Y0
+	VMOVDQU 96(CX), Y0
+	VMOVDQU 128(CX), Y0
+	VMOVDQU 160(CX), Y0
+	VMOVDQU 192(CX), Y0
+	VMOVDQU 224(CX), Y0
+	ADDQ    $0x00000100, CX
+	SUBQ    $0x00000100, AX
+	JNZ     read
 	VZEROUPPER
 	RET

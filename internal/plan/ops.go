@@ -14,7 +14,7 @@ type op[F kernel.Float] struct {
 	// shape is the shape of the result, or why there is none.
 	shape func(s *Step, in, params [][]int) ([]int, error)
 	// bind prepares what never changes; nil for nothing.
-	bind func(c *call[F])
+	bind func(c *call[F], pack Packer[F]) error
 	// run computes the result of some rows from the values before it.
 	run func(c *call[F], values [][]F, out []F)
 }
@@ -40,10 +40,11 @@ func linearShape(s *Step, in, params [][]int) ([]int, error) {
 }
 
 // packLinear lets go of the weight where its packed form is another.
-func packLinear[F kernel.Float](c *call[F]) {
+func packLinear[F kernel.Float](c *call[F], pack Packer[F]) (err error) {
 	w := c.params[0]
-	c.packed = kernel.Pack(w, len(w)/c.width, c.width)
+	c.weight, err = pack(w, len(w)/c.width, c.width)
 	c.params[0] = nil
+	return err
 }
 
 func linear[F kernel.Float](c *call[F], values [][]F, out []F) {
@@ -51,7 +52,7 @@ func linear[F kernel.Float](c *call[F], values [][]F, out []F) {
 	if len(c.params) > 1 {
 		bias = c.params[1]
 	}
-	c.packed.Linear(out, values[c.in[0]], bias, len(out)/c.width, c.act)
+	c.weight.Linear(out, values[c.in[0]], bias, len(out)/c.width, c.act)
 }
 
 func sameShape(s *Step, in, params [][]int) ([]int, error) { return in[0], nil }

@@ -7,7 +7,7 @@
 //		Steps:   []plan.Step{{Op: "linear", In: []int{0}, Params: []string{"w", "b"}, Act: "relu", Shape: []int{10}}},
 //		Outputs: []plan.Output{{Name: "logits", Value: 1}},
 //	}
-//	program, err := plan.Compile(&p, params)
+//	program, err := plan.Compile(&p, params, nil)
 //	if err != nil {
 //		return err
 //	}

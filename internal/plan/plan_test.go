@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // twoLayers is a plan that has every op, and the shapes of its parameters.
@@ -93,7 +96,7 @@ func TestRun(t *testing.T) {
 		"w0": {[]int{6, 12}, w0},
 		"b0": {[]int{6}, []float64{0, 0, 0, 0, 0, 10}},
 		"w1": {[]int{5, 2}, []float64{1, 0, 0, 1, 1, 1, 0, 0, -1, 0}},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,12 +131,36 @@ func TestCompileRefusesShortParams(t *testing.T) {
 	for name, shape := range shapes {
 		params[name] = Param[float32]{shape, make([]float32, product(shape))}
 	}
-	if _, err := Compile(p, params); err != nil {
+	if _, err := Compile(p, params, nil); err != nil {
 		t.Error(err)
 	}
 	params["b0"] = Param[float32]{[]int{6}, make([]float32, 5)}
-	if _, err := Compile(p, params); err == nil {
+	if _, err := Compile(p, params, nil); err == nil {
 		t.Error("a bias of 5 elements passed for one of 6")
+	}
+}
+
+// A weight may take another form, or have none.
+func TestCompilePacks(t *testing.T) {
+	p, shapes := twoLayers()
+	params := map[string]Param[float32]{}
+	for name, shape := range shapes {
+		params[name] = Param[float32]{shape, make([]float32, product(shape))}
+	}
+	var packed [][2]int
+	pack := func(w []float32, in, out int) (Weight[float32], error) {
+		packed = append(packed, [2]int{in, out})
+		if out == 5 {
+			return nil, errors.New("is odd")
+		}
+		return kernel.PackInt8(w, in, out), nil
+	}
+	_, err := Compile(p, params, pack)
+	if want := `plan: step 3 ("linear"): parameter "w1" is odd`; err == nil || err.Error() != want {
+		t.Errorf("the error is %v, want %s", err, want)
+	}
+	if want := [][2]int{{12, 6}, {2, 5}}; !slices.Equal(packed, want) {
+		t.Errorf("weights of %v were packed, want %v", packed, want)
 	}
 }
 
@@ -144,7 +171,7 @@ func TestRowsBoundsMemory(t *testing.T) {
 			Steps:   []Step{{Op: "reshape", In: []int{0}, Shape: []int{size}}},
 			Outputs: []Output{{"y", 1}},
 		}
-		g, err := Compile[float32](p, nil)
+		g, err := Compile[float32](p, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +228,7 @@ func Example() {
 		Steps:   []Step{{Op: "linear", In: []int{0}, Params: []string{"w"}, Act: "relu", Shape: []int{2}}},
 		Outputs: []Output{{"logits", 1}},
 	}
-	program, err := Compile(&p, map[string]Param[float32]{"w": {[]int{2, 3}, []float32{1, 0, 0, 0, 1, -1}}})
+	program, err := Compile(&p, map[string]Param[float32]{"w": {[]int{2, 3}, []float32{1, 0, 0, 0, 1, -1}}}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -231,7 +258,7 @@ func FuzzPlan(f *testing.F) {
 		if err != nil || h.Plan == nil {
 			return
 		}
-		program, err := Compile(h.Plan, data)
+		program, err := Compile(h.Plan, data, nil)
 		if err != nil {
 			return
 		}

@@ -24,13 +24,27 @@ type call[F kernel.Float] struct {
 	run    func(c *call[F], values [][]F, out []F)
 	in     []int
 	params [][]F
-	packed *kernel.Packed[F] // the weight of a linear step
+	weight Weight[F] // of a linear step
 	act    kernel.Act
 	width  int // last size of the result, 1 for a single number
 }
 
+// A Weight is the w (out, in) of linear steps, in a form of its own.
+type Weight[F kernel.Float] interface {
+	// Linear computes y = act(x·wᵀ + bias), as [kernel.Linear] does.
+	Linear(y, x, bias []F, rows int, act kernel.Act)
+}
+
+// A Packer brings a w (out, in) into its form, or says why it has none.
+type Packer[F kernel.Float] func(w []F, in, out int) (Weight[F], error)
+
 // Compile validates a plan and binds it to params, whose memory it may keep.
-func Compile[F kernel.Float](p *Plan, params map[string]Param[F]) (*Program[F], error) {
+// The weights of linear steps become what pack makes of them, or if it is nil
+// what [kernel.Pack] does.
+func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]) (*Program[F], error) {
+	if pack == nil {
+		pack = func(w []F, in, out int) (Weight[F], error) { return kernel.Pack(w, in, out), nil }
+	}
 	shapes := make(map[string][]int, len(params))
 	for name, param := range params {
 		shapes[name] = param.Shape
@@ -57,7 +71,9 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F]) (*Program[F], 
 			c.params = append(c.params, param.Data)
 		}
 		if bind := ops[s.Op].bind; bind != nil {
-			bind(&c)
+			if err := bind(&c, pack); err != nil {
+				return nil, fmt.Errorf("plan: step %d (%q): parameter %q %w", i, s.Op, s.Params[0], err)
+			}
 		}
 		g.sizes = append(g.sizes, product(s.Shape))
 		g.calls = append(g.calls, c)

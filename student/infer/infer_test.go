@@ -49,14 +49,6 @@ func random(n int, seed uint64) []float64 {
 	return x
 }
 
-func convert[T, F kernel.Float](x []F) []T {
-	y := make([]T, len(x))
-	for i, v := range x {
-		y[i] = T(v)
-	}
-	return y
-}
-
 // tensors are the parameters of header, and one that is none of it.
 func tensors[F kernel.Float]() []safetensors.Tensor {
 	var f []safetensors.Tensor
@@ -90,7 +82,12 @@ func file(t testing.TB, h plan.Header, tensors []safetensors.Tensor) []byte {
 
 func loaded(t testing.TB, file []byte) *Predictor {
 	t.Helper()
-	p, err := Load(bytes.NewReader(file))
+	return loadedAs(t, file, Full)
+}
+
+func loadedAs(t testing.TB, file []byte, precision Precision) *Predictor {
+	t.Helper()
+	p, err := precision.Load(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +147,18 @@ func near(t *testing.T, got []float32, want []float64, tol float64) {
 	}
 }
 
-func TestBatchesAreRows(t *testing.T) {
-	p := loaded(t, file(t, header, tensors[float32]()))
+func TestBatchesAreRows(t *testing.T) { inEach(t, testBatchesAreRows) }
+
+// inEach calls a test with the student of header in each precision.
+func inEach(t *testing.T, test func(t *testing.T, p *Predictor)) {
+	for precision := range Precision(len(precisions)) {
+		t.Run(precision.String(), func(t *testing.T) {
+			test(t, loadedAs(t, file(t, header, tensors[float32]()), precision))
+		})
+	}
+}
+
+func testBatchesAreRows(t *testing.T, p *Predictor) {
 	const rows = 150
 	x := convert[float32](random(rows*nIn, 5))
 	whole, err := p.Logits(x)
@@ -383,8 +390,9 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestManyGoroutines(t *testing.T) {
-	p := loaded(t, file(t, header, tensors[float32]()))
+func TestManyGoroutines(t *testing.T) { inEach(t, testManyGoroutines) }
+
+func testManyGoroutines(t *testing.T, p *Predictor) {
 	const rows = 130
 	x := convert[float32](random(rows*nIn, 7))
 	want, err := p.Logits(x)
@@ -410,8 +418,9 @@ func TestManyGoroutines(t *testing.T) {
 // raceEnabled says that pools forget at random.
 var raceEnabled bool
 
-func TestOneRowDoesNotAllocate(t *testing.T) {
-	p := loaded(t, file(t, header, tensors[float32]()))
+func TestOneRowDoesNotAllocate(t *testing.T) { inEach(t, testOneRowDoesNotAllocate) }
+
+func testOneRowDoesNotAllocate(t *testing.T, p *Predictor) {
 	x, dst := convert[float32](random(nIn, 8)), make([]float32, 0, nOut)
 	allocs := testing.AllocsPerRun(100, func() {
 		if _, err := p.AppendLogits(dst, x); err != nil {
@@ -448,17 +457,26 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		in := map[string][]float32{}
-		for _, v := range p.inputs {
-			if v.size > 1<<16 {
-				return // valid, but slow
+		fuzzRun(t, p)
+		for _, precision := range []Precision{Float16, Int8} {
+			if p, err := precision.Load(bytes.NewReader(file)); err == nil {
+				fuzzRun(t, p)
 			}
-			in[v.Name] = make([]float32, 2*v.size)
-		}
-		if _, err := p.Run(in); err != nil {
-			t.Fatal(err)
 		}
 	})
+}
+
+func fuzzRun(t *testing.T, p *Predictor) {
+	in := map[string][]float32{}
+	for _, v := range p.inputs {
+		if v.size > 1<<16 {
+			return // valid, but slow
+		}
+		in[v.Name] = make([]float32, 2*v.size)
+	}
+	if _, err := p.Run(in); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func Example() {

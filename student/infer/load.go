@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/godistill/godistill/internal/kernel"
@@ -14,30 +13,16 @@ import (
 )
 
 // Open loads the student that was saved to a file.
-func Open(path string) (*Predictor, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
-	defer f.Close()
-	p, err := read(f)
-	if err != nil {
-		return nil, fmt.Errorf("infer: %s: %w", path, err)
-	}
-	return p, nil
-}
+func Open(path string) (*Predictor, error) { return Full.Open(path) }
 
 // Load reads a saved student to its end. It fails on a file that is damaged or
 // has no forward pass, and on parameters that are not finite.
-func Load(r io.Reader) (*Predictor, error) {
-	p, err := read(r)
-	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
-	return p, nil
-}
+func Load(r io.Reader) (*Predictor, error) { return Full.Load(r) }
 
-func read(r io.Reader) (*Predictor, error) {
+func read(r io.Reader, precision Precision) (*Predictor, error) {
+	if int(precision) >= len(precisions) {
+		return nil, fmt.Errorf("Precision is %d; want Full, Float16 or Int8", precision)
+	}
 	f, err := safetensors.Read(r)
 	if err != nil {
 		return nil, err
@@ -53,10 +38,10 @@ func read(r io.Reader) (*Predictor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dtype == "F64" {
-		return load[float64](h, used)
+	if dtype == "F64" && precision == Full {
+		return load[float64](h, used, nil)
 	}
-	return load[float32](h, used)
+	return load[float32](h, used, precision.packer())
 }
 
 func noPlan(reason string) error {
@@ -91,19 +76,19 @@ func parameters(f *safetensors.File, p *plan.Plan) (used []safetensors.Tensor, d
 }
 
 // load binds the plan to its parameters.
-func load[F kernel.Float](h plan.Header, used []safetensors.Tensor) (*Predictor, error) {
+func load[F kernel.Float](h plan.Header, used []safetensors.Tensor, pack plan.Packer[F]) (*Predictor, error) {
 	params := map[string]plan.Param[F]{}
 	for _, t := range used {
-		values, err := safetensors.Values[F](t)
+		values, err := valuesOf[F](t)
 		if err != nil {
 			return nil, err
 		}
 		if slices.ContainsFunc(values, func(v F) bool { return v-v != 0 }) {
-			return nil, fmt.Errorf("parameter %q is not finite", t.Name)
+			return nil, fmt.Errorf("parameter %q is not finite in %T", t.Name, F(0))
 		}
 		params[t.Name] = plan.Param[F]{Shape: t.Shape, Data: values}
 	}
-	program, err := plan.Compile(h.Plan, params)
+	program, err := plan.Compile(h.Plan, params, pack)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +103,27 @@ func load[F kernel.Float](h plan.Header, used []safetensors.Tensor) (*Predictor,
 	p.limit = program.Rows()
 	p.machines.New = func() any { return &typed[F]{program.Machine(), norms} }
 	return p, nil
+}
+
+// valuesOf are the elements of a tensor of floats, rounded if F has fewer bits.
+func valuesOf[F kernel.Float](t safetensors.Tensor) ([]F, error) {
+	if t.Dtype == "F32" {
+		exact, err := safetensors.Values[float32](t)
+		return convert[F](exact), err
+	}
+	exact, err := safetensors.Values[float64](t)
+	return convert[F](exact), err
+}
+
+func convert[F, E kernel.Float](x []E) []F {
+	if same, ok := any(x).([]F); ok {
+		return same
+	}
+	y := make([]F, len(x))
+	for i, v := range x {
+		y[i] = F(v)
+	}
+	return y
 }
 
 // describe lists the inputs and outputs of a plan that was validated.

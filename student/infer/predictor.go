@@ -17,7 +17,8 @@
 // Inputs are the raw values: the normalisation that the student was trained
 // with is in the file, and is applied here. A row of a result is the same, to
 // the last bit, in whatever batch it is computed. The arithmetic is that of the
-// file, float32 or float64; what goes in and comes out is float32.
+// file, float32 or float64, unless a [Precision] says otherwise; what goes in
+// and comes out is float32.
 //
 // A file may come from anyone: it is checked as a whole before it is run. The
 // package refuses students whose forward pass could not be lowered, and says
@@ -27,7 +28,6 @@ package infer
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 
@@ -194,23 +194,31 @@ func (p *Predictor) classifier() (in, out *Value, err error) {
 // Probabilities is the softmax over the last axis of Logits. It fails where
 // Logits does, and on logits that are not finite.
 func (p *Predictor) Probabilities(x []float32) ([]float32, error) {
-	_, out, err := p.classifier()
+	z, width, err := p.finite(x)
 	if err != nil {
 		return nil, err
 	}
-	z, err := p.Logits(x)
-	if err != nil {
-		return nil, err
-	}
-	for i, e := range z {
-		if e-e != 0 {
-			return nil, fmt.Errorf("infer: the logits of row %d have %v; want finite values", i/out.size, e)
-		}
-	}
-	for row := range slices.Chunk(z, out.width()) {
+	for row := range slices.Chunk(z, width) {
 		kernel.Softmax(row, row, 1)
 	}
 	return z, nil
+}
+
+// finite is Logits, and their last size. It fails on logits that are not finite.
+func (p *Predictor) finite(x []float32) (z []float32, width int, err error) {
+	_, out, err := p.classifier()
+	if err != nil {
+		return nil, 0, err
+	}
+	if z, err = p.Logits(x); err != nil {
+		return nil, 0, err
+	}
+	for i, e := range z {
+		if e-e != 0 {
+			return nil, 0, fmt.Errorf("infer: the logits of row %d have %v; want finite values", i/out.size, e)
+		}
+	}
+	return z, out.width(), nil
 }
 
 // Classify returns the class of each row of logits: of each sample, or of each
@@ -227,18 +235,26 @@ func (p *Predictor) Classify(x []float32) ([]Class, error) {
 	}
 	classes := make([]Class, 0, len(all)/out.width())
 	for row := range slices.Chunk(all, out.width()) {
-		c := Class{Probability: float32(math.Inf(-1))}
-		for i, v := range row {
-			if v > c.Probability {
-				c.Index, c.Probability = i, v
-			}
-		}
+		c := Class{Index: largest(row)}
+		c.Probability = row[c.Index]
 		if len(p.classes) > 0 {
 			c.Name = p.classes[c.Index]
 		}
 		classes = append(classes, c)
 	}
 	return classes, nil
+}
+
+// largest is where the largest element is, the first of them if there are
+// several.
+func largest(row []float32) int {
+	top := 0
+	for i, v := range row {
+		if v > row[top] {
+			top = i
+		}
+	}
+	return top
 }
 
 // width is the last size of a value.

@@ -29,8 +29,8 @@ func products() {
 		tile(rows)
 		turned(rows)
 	}
-	row(1)
-	row(4)
+	row("row16", "float32", 1)
+	row("row64", "float32", 4)
 }
 
 // A product is a kernel for some rows of C, and some panels of B beside each
@@ -40,6 +40,7 @@ type product struct {
 	left    func(r, i int) Mem // the element of A in row r, i products ahead
 	advance func(n int)        // moves left
 	b       []Register
+	narrow  bool // B is of float16
 	c       rowsApart
 	fetch   func() // is done every few products
 }
@@ -74,23 +75,17 @@ func turned(rows int) {
 	}.compute()
 }
 
-// row multiplies one row of A.
-func row(panels int) {
-	name := fmt.Sprintf("row%d", panels*columns)
-	begin(name, "func(k int, a, b *float32, ldb int, c, bias *float32, mode int)",
+// row multiplies one row of A. B is of float32, or of uint16 for float16.
+func row(name, of string, panels int) {
+	begin(name, fmt.Sprintf("func(k int, a *float32, b *%s, ldb int, c, bias *float32, mode int)", of),
 		fmt.Sprintf("%s computes %d columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.", name, panels*columns))
-	a, b, ldb := load("a"), []Register{load("b")}, load("ldb")
-	for len(b) < panels {
-		next := GP64()
-		MOVQ(b[len(b)-1], next)
-		ADDQ(ldb, next)
-		b = append(b, next)
-	}
+	a := load("a")
 	product{
 		rows:    1,
+		narrow:  of == "uint16",
 		left:    func(_, i int) Mem { return at(a, i) },
 		advance: func(n int) { ADDQ(Imm(uint64(4*n)), a) },
-		b:       b, c: rowsApart{thirds: []Register{load("c")}}, fetch: func() {},
+		b:       spaced("b", "ldb", panels), c: rowsApart{thirds: []Register{load("c")}}, fetch: func() {},
 	}.compute()
 }
 
@@ -163,29 +158,41 @@ func (p product) compute() {
 // multiply adds the products of k+i. The elements of B stay in registers where
 // there is more than one row to share them.
 func (p product) multiply(sums [][]VecVirtual, i int) {
-	var right []Op
-	for j := range sums[0] {
-		var v Op = at(p.b[j/2], i*columns+j%2*vector)
+	right := make([]Op, len(sums[0]))
+	for j := range right {
+		place := Mem{Base: p.b[j/2], Disp: p.size() * (i*columns + j%2*vector)}
+		right[j] = place
 		if len(sums) > 1 {
-			y := YMM()
-			VMOVUPS(v, y)
-			v = y
+			right[j] = read(place)
 		}
-		right = append(right, v)
 	}
 	for r, row := range sums {
 		left := YMM()
 		VBROADCASTSS(p.left(r, i), left)
 		for j, sum := range row {
-			VFMADD231PS(right[j], left, sum)
+			v := right[j]
+			if p.narrow {
+				wide := YMM()
+				VCVTPH2PS(v, wide)
+				v = wide
+			}
+			VFMADD231PS(v, left, sum)
 		}
 	}
+}
+
+// size is that of an element of B, in bytes.
+func (p product) size() int {
+	if p.narrow {
+		return 2
+	}
+	return 4
 }
 
 func (p product) move(n int) {
 	p.advance(n)
 	for _, b := range p.b {
-		ADDQ(U32(4*n*columns), b)
+		ADDQ(U32(p.size()*n*columns), b)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Gen writes the assembly of internal/kernel for CPUs of amd64 with AVX2 and
-// FMA: simd_amd64.s, and its declarations in simd_amd64.go. It is a module of
-// its own, so that who imports the library never needs what it needs.
+// Gen writes the assembly of internal/kernel for CPUs of amd64 with AVX2, FMA
+// and F16C: simd_amd64.s, and its declarations in simd_amd64.go. It is a module
+// of its own, so that who imports the library never needs what it needs.
 //
 //	cd internal/kernel && go generate
 //
@@ -18,6 +18,8 @@ import (
 func main() {
 	ConstraintExpr("amd64")
 	products()
+	halves()
+	int8s()
 	packing()
 	optimizers()
 	activations()
@@ -45,6 +47,18 @@ func end() {
 
 func load(name string) Register { return Load(Param(name), GP64()) }
 
+// spaced are the starts of n things, ld bytes apart.
+func spaced(first, ld string, n int) []Register {
+	all, step := []Register{load(first)}, load(ld)
+	for len(all) < n {
+		next := GP64()
+		MOVQ(all[len(all)-1], next)
+		ADDQ(step, next)
+		all = append(all, next)
+	}
+	return all
+}
+
 // at is the element of 4 bytes that is i elements behind p.
 func at(p Register, i int) Mem { return Mem{Base: p, Disp: 4 * i} }
 
@@ -54,8 +68,17 @@ func zero() VecVirtual {
 	return y
 }
 
-// runtime is what the threads and the benchmarks need.
+// runtime is what the threads and the benchmarks need, and what tells whether
+// the rest can run.
 func runtime() {
+	TEXT("features", NOSPLIT, "func() (ecx uint32)")
+	Doc("features is what CPUID says in ECX of leaf 1.")
+	MOVL(U32(1), EAX)
+	XORL(ECX, ECX)
+	CPUID()
+	Store(ECX, ReturnIndex(0))
+	RET()
+
 	begin("pause", "func(n int)", "pause tells the processor n times that it waits in a loop.")
 	n := load("n")
 	Label("wait")
@@ -77,5 +100,16 @@ func runtime() {
 	}
 	DECQ(n)
 	JNZ(LabelRef("multiply"))
+	end()
+
+	begin("sweep", "func(n int, x *byte)", "sweep reads n bytes, a multiple of 256, and forgets them.")
+	n, x := load("n"), load("x")
+	Label("read")
+	for i := range 8 {
+		VMOVDQU(at(x, vector*i), YMM())
+	}
+	ADDQ(U32(256), x)
+	SUBQ(U32(256), n)
+	JNZ(LabelRef("read"))
 	end()
 }
