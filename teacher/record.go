@@ -56,8 +56,10 @@ const syncEvery = 64
 //
 // It refuses teachers that are live or have no fingerprint, views without
 // bound, and answers that [Check] refuses. A panic of the teacher becomes an
-// error; one of Progress passes through. Only one Record may write to a
-// directory at a time.
+// error; one of Progress passes through. The teacher is asked about a batch
+// while the one before it is written and the one after it is read: in order, one
+// call at a time, and not while Progress is called. Only one Record may write to
+// a directory at a time.
 func Record(ctx context.Context, t Teacher, set data.Set, dir string, r Recording) (*Cache, error) {
 	rec, err := r.prepare(t, set, dir)
 	if err != nil {
