@@ -127,6 +127,15 @@ func TestRecordFails(t *testing.T) {
 	}
 }
 
+// A teacher is not asked for nothing.
+func TestRecordCancelledBefore(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tr := hooked(func() error { t.Error("the teacher is asked"); return nil })
+	_, err := Record(ctx, tr, toySet{}, t.TempDir(), Recording{})
+	wantError(t, err, context.Canceled, "teacher: ")
+}
+
 func TestRecordCannotWrite(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	processors(t, 2)

@@ -2,6 +2,7 @@ package teacher
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -262,7 +263,7 @@ func (rec *recorder) answers(ctx context.Context, done int) iter.Seq2[answered, 
 		var all ahead.Maker[data.Batch]
 		for b, err := range all.Make(rec.batches(done)) {
 			var s data.Signals
-			if err == nil {
+			if err = cmp.Or(err, ctx.Err()); err == nil {
 				all.During(func() { s, err = rec.ask(ctx, b) })
 			}
 			if !yield(answered{b, s}, err) || err != nil {
