@@ -25,6 +25,9 @@ type Run struct {
 	// Valid. Its inputs, and those of Train and Valid, have one data.Norm.
 	Student *student.Model
 	// Teacher is never written to. It may be nil, when no term asks for one.
+	// From the second step on, one that is not live and has a fingerprint is
+	// asked about the next step while this one is taken: in order, one call at a
+	// time, on another goroutine, and not while the caller looks at a step.
 	Teacher teacher.Teacher
 	// Terms are what is minimised: their weighted sum.
 	Terms []Term

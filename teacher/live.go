@@ -8,7 +8,8 @@ import (
 )
 
 // Live is t with a card that says it may change while a student learns from
-// it, as a peer or a moving average of the student does.
+// it, as a peer or a moving average of the student does. A run asks it in its
+// turn, after the step before was delivered.
 func Live(t Teacher) Teacher { return live{t} }
 
 type live struct{ Teacher }

@@ -127,6 +127,15 @@ func TestRecordFails(t *testing.T) {
 	}
 }
 
+// A teacher is not asked for nothing.
+func TestRecordCancelledBefore(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tr := hooked(func() error { t.Error("the teacher is asked"); return nil })
+	_, err := Record(ctx, tr, toySet{}, t.TempDir(), Recording{})
+	wantError(t, err, context.Canceled, "teacher: ")
+}
+
 func TestRecordCannotWrite(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	processors(t, 2)
@@ -162,10 +171,10 @@ func TestRecordProgressPanics(t *testing.T) {
 	t.Errorf("error %v; want a panic", err)
 }
 
-// BenchmarkRecord is 16 batches of 256 samples of the size of MNIST, and what
+// BenchmarkRecord is 64 batches of 256 samples of the size of MNIST, and what
 // the teacher alone takes for them.
 func BenchmarkRecord(b *testing.B) {
-	const batch, batches, size = 256, 16, 784
+	const batch, batches, size = 256, 64, 784
 	rng := rand.New(rand.NewPCG(1, 2))
 	x := make([]float32, batch*batches*size)
 	for i := range x {

@@ -2,6 +2,7 @@ package teacher
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +57,10 @@ const syncEvery = 64
 //
 // It refuses teachers that are live or have no fingerprint, views without
 // bound, and answers that [Check] refuses. A panic of the teacher becomes an
-// error; one of Progress passes through. Only one Record may write to a
-// directory at a time.
+// error; one of Progress passes through. The teacher is asked about a batch
+// while the one before it is written and the one after it is read: in order, one
+// call at a time, and not while Progress is called. Only one Record may write to
+// a directory at a time.
 func Record(ctx context.Context, t Teacher, set data.Set, dir string, r Recording) (*Cache, error) {
 	rec, err := r.prepare(t, set, dir)
 	if err != nil {
@@ -260,7 +263,7 @@ func (rec *recorder) answers(ctx context.Context, done int) iter.Seq2[answered, 
 		var all ahead.Maker[data.Batch]
 		for b, err := range all.Make(rec.batches(done)) {
 			var s data.Signals
-			if err == nil {
+			if err = cmp.Or(err, ctx.Err()); err == nil {
 				all.During(func() { s, err = rec.ask(ctx, b) })
 			}
 			if !yield(answered{b, s}, err) || err != nil {

@@ -116,3 +116,37 @@ func BenchmarkParallel(b *testing.B) {
 		parallel(2, &c)
 	}
 }
+
+// BenchmarkBeside is a product on two threads: alone, beside one goroutine that
+// computes another, as a teacher beside its student does, and beside three that
+// only keep the processors busy. What shares them takes its share, and no more.
+func BenchmarkBeside(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	const m, n, k = 128, 800, 784
+	product := func() func() {
+		x, w, y := random[float32](m*k, 1), random[float32](n*k, 2), make([]float32, m*n)
+		return func() { Linear(y, x, w, nil, m, k, n, Tanh) }
+	}
+	spin := func() { pause(1000) }
+	for _, bench := range []struct {
+		name   string
+		others []func()
+	}{{"nothing", nil}, {"a product", []func(){product()}}, {"busy goroutines", []func(){spin, spin, spin}}} {
+		b.Run(bench.name, func(b *testing.B) {
+			var left atomic.Bool
+			var all sync.WaitGroup
+			for _, other := range bench.others {
+				all.Go(func() {
+					for !left.Load() {
+						other()
+					}
+				})
+			}
+			defer all.Wait()
+			defer left.Store(true)
+			for do := product(); b.Loop(); {
+				do()
+			}
+		})
+	}
+}
