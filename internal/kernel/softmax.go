@@ -71,9 +71,9 @@ func exponentials[F Float](dst []float64, z []F, invT float64) (top, sum float64
 	if top, sum, ok := exponentialsFast(dst, z, invT); ok {
 		return top, sum
 	}
-	top = largest(z) * invT
+	top = float64(largest(z) * invT) // rounded, lest it be fused with a difference
 	for i, v := range z {
-		dst[i] = math.Exp(float64(float64(v)*invT) - top) // no fused product
+		dst[i] = math.Exp(float64(float64(v)*invT) - top)
 		sum += dst[i]
 	}
 	return top, sum
@@ -84,7 +84,7 @@ func sumExponentials[F Float](z []F, invT float64) (top, sum float64) {
 	if top, sum, ok := sumExponentialsFast(z, invT); ok {
 		return top, sum
 	}
-	top = largest(z) * invT
+	top = float64(largest(z) * invT) // rounded, lest it be fused with a difference
 	for _, v := range z {
 		sum += math.Exp(float64(float64(v)*invT) - top)
 	}
