@@ -44,13 +44,7 @@ func each(n, cost int, f func(from, to int)) {
 
 // Rows does n rows by f, which may be called for parts of them at once, where
 // each row costs so much that it is worth it: cost is in products.
-func Rows(n, cost int, f func(from, to int)) {
-	if n*cost < worth {
-		f(0, n)
-		return
-	}
-	parallel(n, rangerFunc(f))
-}
+func Rows(n, cost int, f func(from, to int)) { split(rangerFunc(f), n, n*cost) }
 
 type rangerFunc func(from, to int)
 
