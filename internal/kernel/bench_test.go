@@ -12,11 +12,11 @@ import (
 // onPaths runs a benchmark on the portable path and with the assembly, if this
 // CPU has it, on one thread and on two.
 func onPaths(b *testing.B, f func(b *testing.B)) {
-	for _, fast := range []bool{false, true} {
+	for _, way := range ways {
 		for threads := 1; threads <= 2; threads++ {
-			name := map[bool]string{false: "portable", true: "avx2"}[fast]
-			b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
-				use(b, fast)
+			b.Run(fmt.Sprintf("%s/threads=%d", way.name, threads), func(b *testing.B) {
+				use(b, way.fast)
+				useWide(b, way.wide)
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 				b.ReportAllocs()
 				f(b)

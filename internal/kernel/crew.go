@@ -10,6 +10,12 @@ import (
 // itself.
 type ranger interface{ do(from, to int) }
 
+// A grained ranger is faster with multiples of its grain.
+type grained interface {
+	ranger
+	grain() int
+}
+
 // parallel does n items of r on as many threads as Go has. Only one call at a
 // time has helpers: others, which find them busy, do their work alone.
 func parallel(n int, r ranger) {
@@ -58,13 +64,17 @@ type crew struct {
 	sync.Mutex
 	work       ranger
 	n, members int
+	grain      int
 	next       atomic.Int64 // the first item that nobody has taken
 	panicked   atomic.Pointer[any]
 	helpers    [63]helper
 }
 
 func (c *crew) lead(helpers, n int, r ranger) {
-	c.work, c.n, c.members = r, n, helpers+1
+	c.work, c.n, c.members, c.grain = r, n, helpers+1, 1
+	if g, ok := r.(grained); ok {
+		c.grain = g.grain()
+	}
 	c.next.Store(0)
 	for i := range helpers {
 		c.helpers[i].post(c)
@@ -105,6 +115,9 @@ func (c *crew) share() {
 			return
 		}
 		to := from + max(1, (c.n-from)/(2*c.members))
+		if to-from > c.grain {
+			to -= (to - from) % c.grain
+		}
 		if c.next.CompareAndSwap(int64(from), int64(to)) {
 			c.work.do(from, to)
 		}

@@ -10,6 +10,9 @@ import "golang.org/x/sys/cpu"
 // change it, to compare with the portable path.
 var simd = cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C()
 
+// simd512 says that products take AVX-512 as well.
+var simd512 = simd && cpu.X86.HasAVX512F
+
 // hasF16C says that the CPU converts float16, which x/sys does not tell. That
 // the system keeps its registers, AVX2 does.
 func hasF16C() bool { return features()&(1<<29) != 0 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// able says what this CPU runs, whatever a test makes of simd.
-var able = simd
+// able and able512 say what this CPU runs, whatever a test makes of it.
+var able, able512 = simd, simd512
 
 // use makes a test run with the assembly, or without it.
 func use(t testing.TB, fast bool) {
@@ -20,10 +20,24 @@ func use(t testing.TB, fast bool) {
 	t.Cleanup(func() { simd = before })
 }
 
+// useWide makes a test run with AVX-512, or without it.
+func useWide(t testing.TB, wide bool) {
+	t.Helper()
+	if wide && !able512 {
+		t.Skip("this CPU lacks AVX-512")
+	}
+	before := simd512
+	simd512 = wide
+	t.Cleanup(func() { simd512 = before })
+}
+
 // measurePeak is the GFLOP/s of fused products and sums, n thousand of them on
 // each thread.
 func measurePeak(threads, n int) float64 {
 	const operations = 1000 * 12 * 8 * 2
+	if simd512 {
+		return perNanosecond(threads, n, 2*operations, func(int) { widePeak(1000) })
+	}
 	return perNanosecond(threads, n, operations, func(int) { peak(1000) })
 }
 

@@ -6,14 +6,15 @@ import (
 )
 
 const (
-	tileRows    = 6
 	tileColumns = 16
-	// packedRows is how many elements a panel of A has for each k, of which
-	// some are not used.
+	// packedRows is how many elements a panel of A has for each k, whether or not
+	// a tile has as many rows.
 	packedRows = 8
+	// abreast is how many panels of B a tile of AVX-512 takes at once.
+	abreast = 3
 	// deepest is how many products are summed, at most, before they go to C: a
 	// panel of A and one of B are in the first cache together.
-	deepest = 336
+	deepest = 176
 	// unrolled is after how many products a tile fetches a line ahead.
 	unrolled = 4
 	// stripSize elements of B and blockSize elements of A, packed, are in the
@@ -40,12 +41,15 @@ const (
 	modeReLU             // after the bias
 )
 
-// A job is a product on its way. Tiles are 6 rows and 16 columns of C, or less.
-// Panels of B, of 16 columns, are packed in the order in which tiles read them,
-// and so are panels of A, of 6 rows, where A is stored the other way round. An
-// element of C is the sum of blocks of depth products, in order.
+// A job is a product on its way. Tiles are 6 rows and 16 columns of C, or 8 rows
+// and 48 columns with AVX-512, or less. Panels of B, of 16 columns, are packed in
+// the order in which tiles read them, and so are panels of A, of as many rows as
+// a tile, where A is stored the other way round. An element of C is the sum of
+// blocks of depth products, in order.
 type job struct {
 	product[float32]
+	wide    bool                 // with AVX-512
+	height  int                  // rows of a tile
 	depth   int                  // of a block
 	span    int                  // of the blocks of B that are packed at once
 	columns int                  // panels of B
@@ -60,7 +64,11 @@ type job struct {
 func newJob(x product[float32]) job {
 	blocks := (x.k + deepest - 1) / deepest
 	depth := ((x.k+blocks-1)/blocks + 7) &^ 7
-	return job{product: x, depth: depth, span: min(4*depth, x.k), columns: (x.n + tileColumns - 1) / tileColumns}
+	p := job{product: x, wide: simd512, height: 6, depth: depth, span: min(4*depth, x.k), columns: (x.n + tileColumns - 1) / tileColumns}
+	if p.wide {
+		p.height = 8
+	}
+	return p
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
@@ -99,7 +107,7 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 }
 
 func (p *job) run() {
-	all := rowPanels(p.m)
+	all := (p.m + p.height - 1) / p.height
 	if !p.ta {
 		p.some(0, all, 0, p.k)
 		return
@@ -121,7 +129,7 @@ func (p *job) some(first, rows, low, high int) {
 	if p.columns < fewPanels {
 		p.groups = (rows + fewPanels - 1) / fewPanels
 	}
-	size := rows * tileRows * (high - low)
+	size := rows * p.height * (high - low)
 	if p.ta {
 		split((*leftPacking)(p), rows, size*tileColumns)
 	}
@@ -134,29 +142,27 @@ func (p *job) blockRows() int { return max(1, blockSize/(packedRows*p.span)) }
 // stripPanels is how many panels of B stay there beside them.
 func (p *job) stripPanels() int { return max(1, stripSize/(tileColumns*p.span)) }
 
-// rowPanels is how many panels m rows make.
-func rowPanels(m int) int { return (m + tileRows - 1) / tileRows }
-
-// rowStart is the first row of a panel. The last two share what is left: with
-// few rows a tile waits for its sums.
-func rowStart(m, panel int) int {
-	last := rowPanels(m) - 1
+// rowStart is the first row of a panel of A. The last two share what is left:
+// with few rows a tile waits for its sums.
+func (p *job) rowStart(panel int) int {
+	last := (p.m - 1) / p.height
 	switch {
 	case panel > last:
-		return m
-	case panel == last && panel > 0 && m%tileRows != 0:
-		before := (panel - 1) * tileRows
-		return before + (m-before+1)/2
+		return p.m
+	case panel == last && panel > 0 && p.m%p.height != 0:
+		before := (panel - 1) * p.height
+		return before + (p.m-before+1)/2
 	}
-	return panel * tileRows
+	return panel * p.height
 }
 
 // leftPacking packs the panels of A at hand, which are columns as it is stored.
 type leftPacking job
 
-func (p *leftPacking) do(from, to int) {
+func (l *leftPacking) do(from, to int) {
+	p := (*job)(l)
 	for panel := from; panel < to; panel++ {
-		top, end := rowStart(p.m, p.first+panel), rowStart(p.m, p.first+panel+1)
+		top, end := p.rowStart(p.first+panel), p.rowStart(p.first+panel+1)
 		n := p.high - p.low
 		copy8(&p.left[panel*n*packedRows], &p.a[p.low*p.m+top], 4*p.m, n, mask(end-top))
 	}
@@ -233,6 +239,9 @@ func (p *job) scratch(panels int) *[]float32 {
 // them after the other.
 type tiling job
 
+// grain is how many panels a tile takes.
+func (t *tiling) grain() int { return (*job)(t).abreast(0, abreast) }
+
 func (t *tiling) do(from, to int) {
 	p := (*job)(t)
 	for from < to {
@@ -251,50 +260,57 @@ func (p *job) strip(top, end, panel, panels int) {
 	for k := p.low; k < p.high; k += p.span {
 		n := min(p.span, p.high-k)
 		for block := top; block < end; block += p.blockRows() {
-			for i := range panels {
+			for i := 0; i < panels; {
+				c := p.column(panel+i, p.abreast(panel+i, panels-i))
 				right := p.right(*store, panel, i, k, n, block > top)
+				for j := 1; j < c.panels; j++ {
+					p.right(*store, panel, i+j, k, n, block > top)
+				}
 				var next ahead
 				if block == top {
-					next = p.after(panel+i, k, n)
+					next = p.after(panel+i+c.panels, k, n)
 				}
-				p.panel(panel+i, k, n, right, block, min(block+p.blockRows(), end), next)
+				c.multiply(right, k, n, block, min(block+p.blockRows(), end), next)
+				i += c.panels
 			}
 		}
 	}
 	if p.high == p.k {
-		p.activate(rowStart(p.m, p.first+top), rowStart(p.m, p.first+end), panel, panels)
+		p.activate(p.rowStart(p.first+top), p.rowStart(p.first+end), panel, panels)
 	}
 }
 
-// panel adds n products from k to what a panel of B makes of the panels
-// [top, end) of A at hand.
-func (p *job) panel(panel, k, n int, right []float32, top, end int, next ahead) {
-	for from := k; from < k+n; from += p.depth {
-		c := p.column(panel, from)
-		c.b = &right[(from-k)*tileColumns]
-		for row := top; row < end; row++ {
-			c.compute(p.first+row, &next)
-		}
+// abreast is how many of the next panels of B one tile takes.
+func (p *job) abreast(panel, panels int) int {
+	if p.wide && panels >= abreast && (panel+abreast)*tileColumns <= p.n {
+		return abreast
 	}
+	return 1
 }
 
-// An ahead is what will be read next: lines that are step bytes apart.
+// An ahead is what will be read next: lines that are step bytes apart, or for
+// tiles of several panels as many lines beside each other.
 type ahead struct {
 	at          uintptr
 	step, lines int
 }
 
-// after is what the panel after this one is made of.
+// after is what the next panels of B are made of.
 func (p *job) after(panel, k, n int) ahead {
-	panel++
+	beside := 1
+	if p.wide {
+		beside = abreast
+	}
 	switch {
 	case panel >= p.columns || p.half != nil:
+	case p.packed != nil && n == p.k:
+		return ahead{address(p.packed, p.place(panel, k)), beside * line, n}
 	case p.packed != nil:
 		return ahead{address(p.packed, p.place(panel, k)), line, n}
 	case !p.tb:
 		return ahead{address(p.b, k*p.n+panel*tileColumns), 4 * p.n, n}
 	case n == p.k: // its rows are beside each other
-		return ahead{address(p.b, panel*tileColumns*n), line, n}
+		return ahead{address(p.b, panel*tileColumns*n), beside * line, n}
 	}
 	return ahead{}
 }
@@ -333,47 +349,74 @@ func (p *job) activate(top, end, panel, panels int) {
 	}
 }
 
-// A column is a panel of B in one block, which takes part in many tiles.
+// A column is a panel of B, or some beside each other, which take part in many
+// tiles.
 type column struct {
 	*job
-	k, depth    int // the products
-	from, width int // the columns
-	mode        int
-	b, bias     *float32
+	from, width   int // the columns of C
+	panels, apart int // how many, and elements between them
+
+	k, depth int // the products of a block
+	mode     int
+	b, bias  *float32
 }
 
-func (p *job) column(panel, k int) (c column) {
-	c.job, c.k, c.depth = p, k, min(p.depth, p.k-k)
-	c.from = panel * tileColumns
-	c.width = min(tileColumns, p.n-c.from)
+func (p *job) column(panel, panels int) column {
+	c := column{job: p, from: panel * tileColumns, panels: panels, apart: p.span * tileColumns}
+	c.width = min(panels*tileColumns, p.n-c.from)
+	if p.packed != nil {
+		c.apart = p.k * tileColumns
+	}
+	return c
+}
+
+// multiply adds n products from k to what the column makes of the panels
+// [top, end) of A at hand. right has its elements from k on.
+func (c *column) multiply(right []float32, k, n, top, end int, next ahead) {
+	for from := k; from < k+n; from += c.job.depth {
+		c.block(from, right[(from-k)*tileColumns:])
+		start := c.rowStart(c.first + top)
+		for panel := c.first + top; panel < c.first+end; panel++ {
+			stop := start + c.height
+			if stop+c.height > c.m { // one of the last two
+				stop = c.rowStart(panel + 1)
+			}
+			c.compute(panel, start, stop-start, &next)
+			start = stop
+		}
+	}
+}
+
+// block goes to the block of products from k, of which right has the elements
+// of B.
+func (c *column) block(k int, right []float32) {
+	p := c.job
+	c.b, c.k, c.depth, c.mode, c.bias = unsafe.SliceData(right), k, min(p.depth, p.k-k), 0, nil
 	if p.acc || k > 0 {
 		c.mode = modeAdd
 	}
 	if k+c.depth < p.k {
-		return c
+		return
 	}
 	if p.act == ReLU {
 		c.mode |= modeReLU
 	}
 	switch {
 	case p.bias == nil:
-	case c.width == tileColumns:
+	case c.width == c.panels*tileColumns:
 		c.bias = &p.bias[c.from]
 	default:
 		c.bias = &p.edge[0]
 	}
-	return c
 }
 
-// compute is the tile of a panel of A.
-func (c *column) compute(panel int, next *ahead) {
-	top := rowStart(c.m, panel)
-	rows := rowStart(c.m, panel+1) - top
-	if c.width == tileColumns {
+// compute is the tile of a panel of A, which begins at row top.
+func (c *column) compute(panel, top, rows int, next *ahead) {
+	if c.width == c.panels*tileColumns {
 		c.tile(panel, top, rows, &c.c[top*c.n+c.from], 4*c.n, next)
 		return
 	}
-	var edge [tileRows][tileColumns]float32
+	var edge [packedRows][tileColumns]float32
 	for r := range rows {
 		copy(edge[r][:c.width], c.c[(top+r)*c.n+c.from:])
 	}
@@ -386,36 +429,36 @@ func (c *column) compute(panel int, next *ahead) {
 // tile calls the kernel for so many rows. One row is never alone among others.
 func (c *column) tile(panel, top, rows int, to *float32, ldc int, next *ahead) {
 	at, step := next.take(c.depth, c.b)
-	if c.left != nil {
+	switch {
+	case rows == 1:
+		row16(c.depth, &c.a[top*c.job.k+c.k], c.b, 0, to, c.bias, c.mode)
+	case c.left != nil:
 		a := &c.left[((panel-c.first)*(c.high-c.low)+c.k-c.low)*packedRows]
-		switch rows {
-		case 6:
-			turned6(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
-		case 5:
-			turned5(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
-		case 4:
-			turned4(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
-		case 3:
-			turned3(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
-		case 2:
-			turned2(c.depth, a, c.b, to, ldc, c.bias, c.mode, at, step)
-		}
-		return
+		c.ofColumns(rows, a, to, ldc, at, step)
+	default:
+		c.ofRows(rows, &c.a[top*c.job.k+c.k], 4*c.job.k, to, ldc, at, step)
 	}
-	a, lda := &c.a[top*c.job.k+c.k], 4*c.job.k
-	switch rows {
-	case 6:
-		tile6(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
-	case 5:
-		tile5(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
-	case 4:
-		tile4(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
-	case 3:
-		tile3(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
-	case 2:
-		tile2(c.depth, a, lda, c.b, to, ldc, c.bias, c.mode, at, step)
-	case 1:
-		row16(c.depth, a, c.b, 0, to, c.bias, c.mode)
+}
+
+func (c *column) ofRows(rows int, a *float32, lda int, to *float32, ldc int, at uintptr, step int) {
+	switch {
+	case c.panels > 1:
+		tile8x48(rows, c.depth, a, lda, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
+	case c.wide:
+		tile8x16(rows, c.depth, a, lda, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	default:
+		tile6x16(rows, c.depth, a, lda, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	}
+}
+
+func (c *column) ofColumns(rows int, a, to *float32, ldc int, at uintptr, step int) {
+	switch {
+	case c.panels > 1:
+		turned8x48(rows, c.depth, a, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
+	case c.wide:
+		turned8x16(rows, c.depth, a, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	default:
+		turned6x16(rows, c.depth, a, c.b, 0, to, ldc, c.bias, c.mode, at, step)
 	}
 }
 
@@ -452,29 +495,24 @@ func (o *oneRow) do(from, to int) {
 
 // row adds the products of a span from k to a panel, or to those beside it too.
 func (p *job) row(panel, panels, k int, store []float32) {
-	n := min(p.span, p.k-k)
+	c, n := p.column(panel, panels), min(p.span, p.k-k)
 	if panels == beside && p.half != nil {
 		for from := k; from < k+n; from += p.depth {
-			c := p.column(panel, from)
+			c.block(from, nil)
 			halfRow64(c.depth, &p.a[from], &p.half[p.place(panel, from)], 2*p.k*tileColumns, &p.c[c.from], c.bias, c.mode)
 		}
 		return
-	}
-	apart := p.span
-	if p.packed != nil {
-		apart = p.k
 	}
 	right := p.right(store, panel, 0, k, n, false)
 	for i := 1; i < panels; i++ {
 		p.right(store, panel, i, k, n, false)
 	}
 	for from := k; from < k+n; from += p.depth {
-		c := p.column(panel, from)
-		c.b = &right[(from-k)*tileColumns]
+		c.block(from, right[(from-k)*tileColumns:])
 		if panels == beside {
-			row64(c.depth, &p.a[from], c.b, 4*apart*tileColumns, &p.c[c.from], c.bias, c.mode)
+			row64(c.depth, &p.a[from], c.b, 4*c.apart, &p.c[c.from], c.bias, c.mode)
 		} else {
-			c.compute(0, &ahead{})
+			c.compute(0, 0, 1, &ahead{})
 		}
 	}
 }

@@ -130,6 +130,7 @@ func FuzzGemm(f *testing.F) {
 	f.Add(uint64(3), uint16(1), uint16(64), uint16(9), uint8(6))
 	f.Add(uint64(4), uint16(13), uint16(65), uint16(69), uint8(12))
 	f.Add(uint64(5), uint16(13), uint16(65), uint16(69), uint8(17))
+	f.Add(uint64(6), uint16(13), uint16(65), uint16(69), uint8(32))
 	f.Fuzz(func(t *testing.T, seed uint64, m, n, k uint16, variant uint8) {
 		// Seldom is a size large.
 		size := func(v uint16) int {
@@ -139,6 +140,7 @@ func FuzzGemm(f *testing.F) {
 			return int(v) % 71
 		}
 		use(t, variant&16 == 0)
+		useWide(t, able512 && variant&32 == 0)
 		compareGemm(t, seed, size(m), size(n), size(k), variant)
 	})
 }
@@ -211,4 +213,25 @@ func ExampleLinear() {
 	Linear(y, x, w, []float32{0, 0.5}, 2, 3, 2, ReLU)
 	fmt.Println(y)
 	// Output: [1 0 3 1.5]
+}
+
+// AVX-512 computes the bits of AVX2.
+func TestWidthsAgree(t *testing.T) {
+	use(t, true)
+	for variant := range 8 {
+		ta, tb, acc := variant&1 != 0, variant&2 != 0, variant&4 != 0
+		for _, s := range [][3]int{{3, 5, 7}, {13, 113, 401}, {8, 48, 176}, {29, 70, 177}} {
+			m, n, k := s[0], s[1], s[2]
+			a, b := random[float32](m*k, 1), random[float32](k*n, 2)
+			var c [2][]float32
+			for i, wide := range []bool{false, true} {
+				useWide(t, wide)
+				c[i] = random[float32](m*n, 3)
+				Gemm(ta, tb, m, n, k, a, b, c[i], acc)
+			}
+			if !same(c[0], c[1]) {
+				t.Errorf("%dx%dx%d, ta %t, tb %t, acc %t: AVX-512 has other bits than AVX2", m, k, n, ta, tb, acc)
+			}
+		}
+	}
 }

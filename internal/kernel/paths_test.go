@@ -8,11 +8,18 @@ import (
 	"testing"
 )
 
+// ways are those in which float32 is computed.
+var ways = []struct {
+	name       string
+	fast, wide bool
+}{{"portable", false, false}, {"avx2", true, false}, {"avx512", true, true}}
+
 // paths runs a test on the portable path and with the assembly.
 func paths(t *testing.T, f func(t *testing.T)) {
-	for name, fast := range map[string]bool{"portable": false, "avx2": true} {
-		t.Run(name, func(t *testing.T) {
-			use(t, fast)
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			use(t, way.fast)
+			useWide(t, way.wide)
 			f(t)
 		})
 	}

@@ -4,55 +4,35 @@
 
 package kernel
 
-// tile2 computes 2 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
+// tile6x16 computes up to 6 rows and 16 columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, 1 beside each other.
 //
 //go:noescape
-func tile2(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func tile6x16(rows int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// turned2 is tile2 of packed columns of A.
+// turned6x16 is tile6x16 of packed columns of A.
 //
 //go:noescape
-func turned2(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func turned6x16(rows int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile3 computes 3 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
+// tile8x16 computes up to 8 rows and 16 columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, 1 beside each other.
 //
 //go:noescape
-func tile3(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func tile8x16(rows int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// turned3 is tile3 of packed columns of A.
+// turned8x16 is tile8x16 of packed columns of A.
 //
 //go:noescape
-func turned3(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func turned8x16(rows int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// tile4 computes 4 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
+// tile8x48 computes up to 8 rows and 48 columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, 3 beside each other.
 //
 //go:noescape
-func tile4(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func tile8x48(rows int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
-// turned4 is tile4 of packed columns of A.
+// turned8x48 is tile8x48 of packed columns of A.
 //
 //go:noescape
-func turned4(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
-
-// tile5 computes 5 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
-//
-//go:noescape
-func tile5(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
-
-// turned5 is tile5 of packed columns of A.
-//
-//go:noescape
-func turned5(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
-
-// tile6 computes 6 rows and 16 columns of C from rows of A and a packed panel of B. Rows are lda and ldc bytes apart. Meanwhile, it fetches lines that are step bytes apart, from next on.
-//
-//go:noescape
-func tile6(k int, a *float32, lda int, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
-
-// turned6 is tile6 of packed columns of A.
-//
-//go:noescape
-func turned6(k int, a *float32, b *float32, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+func turned8x48(rows int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
 // row16 computes 16 columns of a row of C from a row of A and packed panels of B, which are ldb bytes apart.
 //
@@ -266,6 +246,11 @@ func pause(n int)
 //
 //go:noescape
 func peak(n int)
+
+// widePeak is n times 12 fused products and sums of 16 elements, as fast as can be.
+//
+//go:noescape
+func widePeak(n int)
 
 // sweep reads n bytes, a multiple of 256, and forgets them.
 //

@@ -10,6 +10,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -87,20 +89,8 @@ func runtime() {
 	JNZ(LabelRef("wait"))
 	RET()
 
-	begin("peak", "func(n int)", "peak is n times 12 fused products and sums of 8 elements, as fast as can be.")
-	n = load("n")
-	a, b := zero(), zero()
-	var sums []VecVirtual
-	for range 12 {
-		sums = append(sums, zero())
-	}
-	Label("multiply")
-	for _, s := range sums {
-		VFMADD231PS(a, b, s)
-	}
-	DECQ(n)
-	JNZ(LabelRef("multiply"))
-	end()
+	peak("peak", product{lanes: vector})
+	peak("widePeak", product{lanes: 2 * vector})
 
 	begin("sweep", "func(n int, x *byte)", "sweep reads n bytes, a multiple of 256, and forgets them.")
 	n, x := load("n"), load("x")
@@ -111,5 +101,23 @@ func runtime() {
 	ADDQ(U32(256), x)
 	SUBQ(U32(256), n)
 	JNZ(LabelRef("read"))
+	end()
+}
+
+// peak is as many fused products and sums as can be.
+func peak(name string, p product) {
+	begin(name, "func(n int)", fmt.Sprintf("%s is n times 12 fused products and sums of %d elements, as fast as can be.", name, p.lanes))
+	n := load("n")
+	a, b := p.zero(), p.zero()
+	var sums []VecVirtual
+	for range 12 {
+		sums = append(sums, p.zero())
+	}
+	Label("multiply")
+	for _, s := range sums {
+		VFMADD231PS(a, b, s)
+	}
+	DECQ(n)
+	JNZ(LabelRef("multiply"))
 	end()
 }
