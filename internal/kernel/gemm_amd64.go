@@ -10,7 +10,7 @@ const (
 	// packedRows is how many elements a panel of A has for each k, whether or not
 	// a tile has as many rows.
 	packedRows = 8
-	// abreast is how many panels of B a tile of AVX-512 takes at once.
+	// abreast is how many panels of B a tile of AVX-512 takes at once, at most.
 	abreast = 3
 	// deepest is how many products are summed, at most, before they go to C: a
 	// panel of A and one of B are in the first cache together.
@@ -22,6 +22,9 @@ const (
 	stripSize, blockSize = 1 << 16, 1 << 17
 	// fewPanels of B are too few to be shared.
 	fewPanels = 8
+	// fewRows panels of A are enough for a thread at a time, where it takes all
+	// of B.
+	fewRows = 4
 	// beside is how many panels of B one row is multiplied by at once: with less
 	// the adders wait for each other.
 	beside = 4
@@ -59,6 +62,7 @@ type job struct {
 	low, high   int       // the products at hand
 	left        []float32 // A at hand, packed
 	groups      int       // of its panels, to be shared where B has few
+	share       int       // panels of B that are done together, for one group
 }
 
 func newJob(x product[float32]) job {
@@ -77,6 +81,10 @@ var jobs = sync.Pool{New: func() any { return new(job) }}
 func multiply32(x product[float32]) bool {
 	if !simd || x.m*x.n*x.k == 0 {
 		return false
+	}
+	if x.sideways() {
+		multiplySideways(x)
+		return true
 	}
 	p := jobs.Get().(*job)
 	defer jobs.Put(p)
@@ -99,11 +107,9 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 		return nil
 	}
 	p := newJob(product[float32]{tb: tb, n: n, k: k, b: b})
-	packed := Zeros[float32](p.columns * tileColumns * k)
-	for panel := range p.columns {
-		p.packRight(packed[panel*tileColumns*k:], panel, 0, k)
-	}
-	return packed
+	r := rightPacking{p, Zeros[float32](p.columns * tileColumns * k)}
+	r.do(0, p.columns)
+	return r.packed
 }
 
 func (p *job) run() {
@@ -125,15 +131,18 @@ func (p *job) run() {
 
 // some does some panels of A, and some of the products.
 func (p *job) some(first, rows, low, high int) {
-	p.first, p.rows, p.low, p.high, p.groups = first, rows, low, high, 1
-	if p.columns < fewPanels {
+	p.first, p.rows, p.low, p.high, p.groups, p.share = first, rows, low, high, 1, 1
+	switch {
+	case p.packed != nil && p.columns < rows: // A is the larger one
+		p.groups, p.share = (rows+fewRows-1)/fewRows, p.columns
+	case p.columns < fewPanels:
 		p.groups = (rows + fewPanels - 1) / fewPanels
 	}
 	size := rows * p.height * (high - low)
 	if p.ta {
 		split((*leftPacking)(p), rows, size*tileColumns)
 	}
-	split((*tiling)(p), p.groups*p.columns, size*p.n)
+	split((*tiling)(p), p.groups*p.shares(), size*p.n)
 }
 
 // blockRows is how many panels of A stay in the second cache.
@@ -240,16 +249,25 @@ func (p *job) scratch(panels int) *[]float32 {
 type tiling job
 
 // grain is how many panels a tile takes.
-func (t *tiling) grain() int { return (*job)(t).abreast(0, abreast) }
+func (t *tiling) grain() int {
+	if t.wide && t.share == 1 {
+		return abreast
+	}
+	return 1
+}
+
+// shares is how many parts the panels of B are done in, for each group.
+func (p *job) shares() int { return (p.columns + p.share - 1) / p.share }
 
 func (t *tiling) do(from, to int) {
 	p := (*job)(t)
-	for from < to {
-		group, panel := from/p.columns, from%p.columns
-		panels := min(to-from, p.columns-panel, p.stripPanels())
+	for shares := p.shares(); from < to; {
+		group, share := from/shares, from%shares
+		n := min(to-from, shares-share, max(1, p.stripPanels()/p.share))
 		top, end := group*p.rows/p.groups, (group+1)*p.rows/p.groups
-		p.strip(top, end, panel, panels)
-		from += panels
+		panel := share * p.share
+		p.strip(top, end, panel, min(n*p.share, p.columns-panel))
+		from += n
 	}
 }
 
@@ -257,6 +275,7 @@ func (t *tiling) do(from, to int) {
 func (p *job) strip(top, end, panel, panels int) {
 	store := p.scratch(panels)
 	defer giveBack(store)
+	next := p.below(end)
 	for k := p.low; k < p.high; k += p.span {
 		n := min(p.span, p.high-k)
 		for block := top; block < end; block += p.blockRows() {
@@ -266,11 +285,13 @@ func (p *job) strip(top, end, panel, panels int) {
 				for j := 1; j < c.panels; j++ {
 					p.right(*store, panel, i+j, k, n, block > top)
 				}
-				var next ahead
-				if block == top {
-					next = p.after(panel+i+c.panels, k, n)
+				if p.share == 1 {
+					next = ahead{}
+					if block == top {
+						next = p.after(panel+i+c.panels, k, n)
+					}
 				}
-				c.multiply(right, k, n, block, min(block+p.blockRows(), end), next)
+				c.multiply(right, k, n, block, min(block+p.blockRows(), end), &next)
 				i += c.panels
 			}
 		}
@@ -282,10 +303,14 @@ func (p *job) strip(top, end, panel, panels int) {
 
 // abreast is how many of the next panels of B one tile takes.
 func (p *job) abreast(panel, panels int) int {
-	if p.wide && panels >= abreast && (panel+abreast)*tileColumns <= p.n {
-		return abreast
+	panels = min(panels, p.n/tileColumns-panel) // those that are full
+	switch {
+	case !p.wide || panels < 2:
+		return 1
+	case panels == abreast+1:
+		return 2 // and 2
 	}
-	return 1
+	return min(panels, abreast)
 }
 
 // An ahead is what will be read next: lines that are step bytes apart, or for
@@ -293,6 +318,17 @@ func (p *job) abreast(panel, panels int) int {
 type ahead struct {
 	at          uintptr
 	step, lines int
+}
+
+// below is the panels of A that the group after this one has, where a group takes
+// all of B.
+func (p *job) below(panel int) ahead {
+	if p.share == 1 || p.ta || panel >= p.rows {
+		return ahead{}
+	}
+	top := p.rowStart(p.first + panel)
+	bottom := p.rowStart(p.first + min(panel+fewRows, p.rows))
+	return ahead{address(p.a, top*p.k), abreast * line, (bottom - top) * p.k * 4 / (abreast * line)}
 }
 
 // after is what the next panels of B are made of.
@@ -372,7 +408,7 @@ func (p *job) column(panel, panels int) column {
 
 // multiply adds n products from k to what the column makes of the panels
 // [top, end) of A at hand. right has its elements from k on.
-func (c *column) multiply(right []float32, k, n, top, end int, next ahead) {
+func (c *column) multiply(right []float32, k, n, top, end int, next *ahead) {
 	for from := k; from < k+n; from += c.job.depth {
 		c.block(from, right[(from-k)*tileColumns:])
 		start := c.rowStart(c.first + top)
@@ -381,7 +417,7 @@ func (c *column) multiply(right []float32, k, n, top, end int, next ahead) {
 			if stop+c.height > c.m { // one of the last two
 				stop = c.rowStart(panel + 1)
 			}
-			c.compute(panel, start, stop-start, &next)
+			c.compute(panel, start, stop-start, next)
 			start = stop
 		}
 	}
@@ -442,23 +478,27 @@ func (c *column) tile(panel, top, rows int, to *float32, ldc int, next *ahead) {
 
 func (c *column) ofRows(rows int, a *float32, lda int, to *float32, ldc int, at uintptr, step int) {
 	switch {
-	case c.panels > 1:
-		tile8x48(rows, c.depth, a, lda, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
-	case c.wide:
-		tile8x16(rows, c.depth, a, lda, c.b, 0, to, ldc, c.bias, c.mode, at, step)
-	default:
+	case !c.wide:
 		tile6x16(rows, c.depth, a, lda, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	case c.panels == 1:
+		tile8x16(rows, c.depth, a, lda, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	case c.panels == 2:
+		tile8x32(rows, c.depth, a, lda, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
+	default:
+		tile8x48(rows, c.depth, a, lda, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
 	}
 }
 
 func (c *column) ofColumns(rows int, a, to *float32, ldc int, at uintptr, step int) {
 	switch {
-	case c.panels > 1:
-		turned8x48(rows, c.depth, a, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
-	case c.wide:
-		turned8x16(rows, c.depth, a, c.b, 0, to, ldc, c.bias, c.mode, at, step)
-	default:
+	case !c.wide:
 		turned6x16(rows, c.depth, a, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	case c.panels == 1:
+		turned8x16(rows, c.depth, a, c.b, 0, to, ldc, c.bias, c.mode, at, step)
+	case c.panels == 2:
+		turned8x32(rows, c.depth, a, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
+	default:
+		turned8x48(rows, c.depth, a, c.b, 4*c.apart, to, ldc, c.bias, c.mode, at, step)
 	}
 }
 

@@ -24,6 +24,16 @@ func tile8x16(rows int, k int, a *float32, lda int, b *float32, ldb int, c *floa
 //go:noescape
 func turned8x16(rows int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
 
+// tile8x32 computes up to 8 rows and 32 columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, 2 beside each other.
+//
+//go:noescape
+func tile8x32(rows int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
+// turned8x32 is tile8x32 of packed columns of A.
+//
+//go:noescape
+func turned8x32(rows int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)
+
 // tile8x48 computes up to 8 rows and 48 columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, 3 beside each other.
 //
 //go:noescape
@@ -93,6 +103,11 @@ func magnitudes(n int, x *float32, top *[8]uint32)
 //
 //go:noescape
 func transpose8(dst *float32, ld int, rows *[8]*float32, blocks int)
+
+// deliver8 is transpose8 of what a product came to: it adds the bias, and applies ReLU if asked for.
+//
+//go:noescape
+func deliver8(dst *float32, ld int, rows *[8]*float32, blocks int, bias *[8]float32, mode int)
 
 // copy8 writes the starts of n rows of src, which are ld bytes apart, to dst, one after the other, and 0 where the mask is.
 //

@@ -12,7 +12,7 @@ const (
 	vector   = 8 // elements of a register of AVX2
 	columns  = 16
 	unrolled = 4
-	// abreast is how many panels of B a tile of AVX-512 takes at once.
+	// abreast is how many panels of B a tile of AVX-512 takes at once, at most.
 	abreast = 3
 )
 
@@ -27,11 +27,11 @@ const (
 // fused products and sums over k, in order, whatever the tile: so a row comes
 // out the same in all of them, and with registers of any width.
 func products() {
-	for _, t := range []product{
-		{rows: 6, panels: 1, lanes: vector},
-		{rows: 8, panels: 1, lanes: 2 * vector},
-		{rows: 8, panels: abreast, lanes: 2 * vector},
-	} {
+	shapes := []product{{rows: 6, panels: 1, lanes: vector}}
+	for panels := 1; panels <= abreast; panels++ {
+		shapes = append(shapes, product{rows: 8, panels: panels, lanes: 2 * vector})
+	}
+	for _, t := range shapes {
 		tiles(t)
 		turned(t)
 	}

@@ -10,6 +10,30 @@ import (
 func packing() {
 	begin("transpose8", "func(dst *float32, ld int, rows *[8]*float32, blocks int)",
 		"transpose8 writes blocks of 8 columns of 8 rows to dst, a column after the other, ld bytes apart.")
+	transposing(func(VecVirtual) {})
+
+	begin("deliver8", "func(dst *float32, ld int, rows *[8]*float32, blocks int, bias *[8]float32, mode int)",
+		"deliver8 is transpose8 of what a product came to: it adds the bias, and applies ReLU if asked for.")
+	bias, least, plus := read(at(load("bias"), 0)), zero(), zero()
+	mode := load("mode")
+	TESTQ(U32(modeReLU), mode)
+	JNZ(LabelRef("begin"))
+	VPCMPEQD(plus, plus, plus)
+	VPSLLD(Imm(31), plus, plus)   // -0, which changes nothing
+	VPSRAD(Imm(8), plus, least) // -Inf
+	Label("begin")
+	transposing(func(column VecVirtual) {
+		VADDPS(bias, column, column)
+		VMAXPS(column, least, column)
+		VADDPS(plus, column, column)
+	})
+
+	copyRows("copy8", 1)
+	copyRows("copy16", 2)
+}
+
+// transposing writes blocks of columns, after f.
+func transposing(f func(column VecVirtual)) {
 	dst, ld, rows, blocks := load("dst"), load("ld"), load("rows"), load("blocks")
 	var row [8]Register
 	for i := range row {
@@ -19,42 +43,36 @@ func packing() {
 	i := GP64()
 	XORQ(i, i)
 	Label("block")
-	var y [8]VecVirtual
-	for r := range y {
-		y[r] = YMM()
-		VMOVUPS(Mem{Base: row[r], Index: i, Scale: 4}, y[r])
-	}
-	for _, column := range transposed(y) {
-		VMOVUPS(column, Mem{Base: dst})
-		ADDQ(ld, dst)
+	for _, from := range []int{0, 4} {
+		var y [4]VecVirtual // rows r and r+4, side by side
+		for r := range y {
+			y[r] = YMM()
+			VMOVUPS(Mem{Base: row[r], Index: i, Scale: 4, Disp: 4 * from}, y[r].AsX())
+			VINSERTF128(Imm(1), Mem{Base: row[r+4], Index: i, Scale: 4, Disp: 4 * from}, y[r], y[r])
+		}
+		for _, column := range transposed(y) {
+			f(column)
+			VMOVUPS(column, Mem{Base: dst})
+			ADDQ(ld, dst)
+		}
 	}
 	ADDQ(Imm(8), i)
 	DECQ(blocks)
 	JNZ(LabelRef("block"))
 	end()
-
-	copyRows("copy8", 1)
-	copyRows("copy16", 2)
 }
 
-// transposed swaps the rows and columns of 8 registers.
-func transposed(y [8]VecVirtual) (out [8]VecVirtual) {
-	var pairs, fours [8]VecVirtual
-	for i := 0; i < 8; i += 2 {
+// transposed swaps the rows and columns of both halves of 4 registers.
+func transposed(y [4]VecVirtual) (out [4]VecVirtual) {
+	var pairs [4]VecVirtual
+	for i := 0; i < 4; i += 2 {
 		pairs[i], pairs[i+1] = YMM(), YMM()
 		VUNPCKLPS(y[i+1], y[i], pairs[i])
 		VUNPCKHPS(y[i+1], y[i], pairs[i+1])
 	}
-	for i := 0; i < 8; i += 4 {
-		for j := range 4 {
-			fours[i+j] = YMM()
-			VSHUFPS(Imm([]uint64{0x44, 0xee}[j%2]), pairs[i+2+j/2], pairs[i+j/2], fours[i+j])
-		}
-	}
-	for i := range 4 {
-		out[i], out[4+i] = YMM(), YMM()
-		VPERM2F128(Imm(0x20), fours[4+i], fours[i], out[i])
-		VPERM2F128(Imm(0x31), fours[4+i], fours[i], out[4+i])
+	for i := range out {
+		out[i] = YMM()
+		VSHUFPS(Imm([]uint64{0x44, 0xee}[i%2]), pairs[2+i/2], pairs[i/2], out[i])
 	}
 	return out
 }
