@@ -71,7 +71,7 @@ func run(ctx context.Context, log io.Writer, o Options) error {
 	case err != nil:
 		return err
 	default:
-		fmt.Fprintf(log, "PyTorch %s with %s\n\n", peers[0].version, strings.Join(peers[0].blas, ", "))
+		fmt.Fprintf(log, "PyTorch %s with %s, kernels for %s\n\n", peers[0].version, strings.Join(peers[0].blas, ", "), peers[0].core)
 	}
 	rows, err := compare(ctx, log, chosen, peers, tmp, o.Rounds)
 	if err != nil {
@@ -83,10 +83,6 @@ func run(ctx context.Context, log io.Writer, o Options) error {
 // compare does the cases, each with a folder of its own.
 func compare(ctx context.Context, log io.Writer, chosen []match, peers []*peer, tmp string, rounds int) ([]row, error) {
 	bench := &kernels{dir: tmp}
-	peak, err := bench.peak(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var rows []row
 	for _, m := range chosen {
 		fmt.Fprintln(log, m.name)
@@ -98,7 +94,6 @@ func compare(ctx context.Context, log io.Writer, chosen []match, peers []*peer, 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.name, err)
 		}
-		r.Peak = number(m.gflop / (float64(r.Ours) / 1e3) / peak)
 		if m.weights > 0 {
 			r.Read = number(float64(m.weights) / 1e6 / float64(r.Ours))
 			plain, err := bench.sweep(ctx, m.weights)

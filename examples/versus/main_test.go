@@ -108,7 +108,7 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestPeerMustAgree(t *testing.T) {
-	const hello = `{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"]}` + "\n"
+	const hello = `{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"], "core": "Haswell"}` + "\n"
 	for name, c := range map[string]struct{ says, want string }{
 		"agrees":      {hello + `{"losses": [2.5, 2.4], "off": 1e-7}`, ""},
 		"loss":        {hello + `{"losses": [2.5, 2.41], "off": 1e-7}`, "at step 2 our loss is 2.4 and PyTorch's 2.41"},
@@ -122,7 +122,7 @@ func TestPeerMustAgree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), fake+"="+c.says)
-			p, err := startPeer(cmd, 2)
+			p, err := startPeer(cmd, 2, "")
 			if err == nil {
 				err = p.prepare(task{Do: "step"}, "", []float64{2.5, 2.4})
 				p.stop()
@@ -137,14 +137,15 @@ func TestPeerMustAgree(t *testing.T) {
 func TestJudge(t *testing.T) {
 	results := [][]result{
 		{{2, 10}, {4, 12}, {3, 14}},
+		{{0.2, nan}, {0.1, nan}, {0.1, nan}},
 		{{9, nan}, {9, nan}, {9, nan}},
 		{{3, nan}, {8, nan}, {5, nan}},
 	}
 	slow, fast := &peer{threads: 1, cmd: exec.Command("")}, &peer{threads: 2, cmd: exec.Command("")}
 	slow.cmd.Process, fast.cmd.Process = &os.Process{Pid: -1}, &os.Process{Pid: -1}
-	got := match{name: "a"}.judge(results, []*peer{slow, fast})
+	got := match{name: "a", gflop: 15}.judge(results, []*peer{slow, fast})
 	none := number(nan)
-	want := row{Case: "a", Ours: 3, Peer: 5, Ratio: 5. / 3, Low: 1.5, High: 2, Peak: none, Read: none, Plain: none, Allocs: 12, Threads: 2, OursMB: none, PeerMB: none}
+	want := row{Case: "a", Ours: 3, Peer: 5, Ratio: 5. / 3, Low: 1.5, High: 2, Peak: 0.5, Read: none, Plain: none, Allocs: 12, Threads: 2, OursMB: none, PeerMB: none}
 	if table([]row{got}) != table([]row{want}) {
 		t.Errorf("the row is\n%+v; want\n%+v", got, want)
 	}
@@ -204,5 +205,27 @@ func TestBadFlags(t *testing.T) {
 		if err := run(t.Context(), io.Discard, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v; want %q in it", err, want)
 		}
+	}
+}
+
+// The kernels of OpenBLAS that multiply fastest are taken, whatever others do.
+func TestFastestCore(t *testing.T) {
+	const hello = `{"version": "1"}` + "\n{}\n"
+	says := map[string]string{
+		"":        hello + `{"ms": [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]}`,
+		"Haswell": hello + `{"ms": [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]}`,
+		"Zen":     hello, // ends when it is to multiply
+	}
+	start := func(threads int, core string) (*peer, error) {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), fake+"="+says[core])
+		return startPeer(cmd, threads, core)
+	}
+	if core, err := fastestCore(start); core != "Haswell" || err != nil {
+		t.Errorf("the core is %q, %v; want Haswell", core, err)
+	}
+	says = nil
+	if core, err := fastestCore(start); err == nil {
+		t.Errorf("the core is %q where none can multiply; want an error", core)
 	}
 }

@@ -15,7 +15,7 @@ type side interface {
 func (m match) play(ctx context.Context, bench *kernels, peers []*peer, dir string, rounds int) (row, error) {
 	debug.FreeOSMemory()
 	forgetPeak(self)
-	sides := []side{product{bench, ctx, m.name}}
+	sides := []side{product{bench, ctx, m.name}, peak{bench, ctx}}
 	var losses []float64
 	if m.open != nil {
 		us, err := m.open(ctx, m.task, dir)
@@ -54,7 +54,8 @@ func alternate(ctx context.Context, sides []side, t turn, rounds int) ([][]resul
 	return results, nil
 }
 
-// judge makes a row of our results, and those of the faster peer.
+// judge makes a row of our results, those of the peak, and those of the faster
+// peer.
 func (m match) judge(results [][]result, peers []*peer) row {
 	r := emptyRow(m.name)
 	ours := times(results[0])
@@ -62,8 +63,10 @@ func (m match) judge(results [][]result, peers []*peer) row {
 	if m.open != nil {
 		r.OursMB = peakMB(self)
 	}
+	share, _, _ := ratios(times(results[1]), ours)
+	r.Peak = number(m.gflop) * share
 	for i, p := range peers {
-		theirs := times(results[i+1])
+		theirs := times(results[i+2])
 		if ms := number(median(theirs)); !(r.Peer <= ms) {
 			r.Peer, r.Threads, r.PeerMB = ms, p.threads, peakMB(p.cmd.Process.Pid)
 			r.Ratio, r.Low, r.High = ratios(theirs, ours)

@@ -1,5 +1,5 @@
 """The PyTorch side of examples/versus: answers each line of JSON with one."""
-import json, os, sys, time
+import ctypes, json, os, sys, time
 import numpy as np
 import torch
 import torch.nn as nn
@@ -196,11 +196,20 @@ def loaded():
     return sorted(f for f in files if "blas" in os.path.basename(f) or "mkl_core" in f)
 
 
+def core(files):
+    """The CPU that OpenBLAS has chosen its kernels for."""
+    for f in files:
+        if hasattr(lib := ctypes.CDLL(f), "openblas_get_corename"):
+            lib.openblas_get_corename.restype = ctypes.c_char_p
+            return lib.openblas_get_corename().decode()
+    return "an unknown CPU"
+
+
 def tell(message):
     print(json.dumps(message), flush=True)
 
 
-tell({"version": torch.__version__, "blas": loaded()})
+tell({"version": torch.__version__, "blas": loaded(), "core": core(loaded())})
 prepare = {"step": step, "epoch": epoch, "teach": teach, "predict": predict, "gemm": gemm}
 for line in sys.stdin:
     try:

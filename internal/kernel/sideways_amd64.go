@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // A sideways job computes y = act(x·wᵀ + bias) as the transpose of w·xᵀ. To
 // bring a w that changes from step to step into panels costs as much as tens of
@@ -8,9 +11,12 @@ import "math"
 // side is x, and at the end y, both of which are small. The bits are the same:
 // the sums are over the same products, in the same order.
 type sideways struct {
-	product[float32]           // as it was asked for
-	turned           []float32 // what w·xᵀ comes to, (n, m)
+	product[float32]              // as it was asked for
+	x                rightPacking // the panels of x
+	turned           []float32    // what w·xᵀ comes to, (n, m)
 }
+
+var sidewaysJobs = sync.Pool{New: func() any { return new(sideways) }}
 
 // sideways says whether that is quicker.
 func (p product[F]) sideways() bool {
@@ -22,16 +28,18 @@ func (p product[F]) sideways() bool {
 }
 
 func multiplySideways(p product[float32]) {
-	panels := borrow[float32]((p.m + tileColumns - 1) &^ (tileColumns - 1) * p.k)
-	defer giveBack(panels)
+	s := sidewaysJobs.Get().(*sideways)
+	defer sidewaysJobs.Put(s)
 	x := newJob(product[float32]{tb: true, n: p.m, k: p.k, b: p.a})
-	split(&rightPacking{x, *panels}, x.columns, tileColumns*len(*panels))
-	turned := borrow[float32](p.n * p.m)
+	panels, turned := borrow[float32](x.columns*tileColumns*p.k), borrow[float32](p.n*p.m)
+	defer giveBack(panels)
 	defer giveBack(turned)
+	*s = sideways{p, rightPacking{x, *panels}, *turned}
+	split(&s.x, x.columns, tileColumns*len(*panels))
 	multiply32(product[float32]{tb: true, m: p.n, n: p.m, k: p.k, a: p.b, packed: *panels, c: *turned})
-	s := &sideways{p, *turned}
 	split(s, (p.n+7)/8, 8*len(*turned))
 	s.activate()
+	*s = sideways{}
 }
 
 // rightPacking packs panels of B.
