@@ -22,8 +22,7 @@ const (
 	stripSize, blockSize = 1 << 16, 1 << 17
 	// fewPanels of B are too few to be shared.
 	fewPanels = 8
-	// fewRows panels of A are enough for a thread at a time, where it takes all
-	// of B.
+	// fewRows panels of A are done together, where they are with all of B.
 	fewRows = 4
 	// beside is how many panels of B one row is multiplied by at once: with less
 	// the adders wait for each other.
@@ -62,7 +61,7 @@ type job struct {
 	low, high   int       // the products at hand
 	left        []float32 // A at hand, packed
 	groups      int       // of its panels, to be shared where B has few
-	share       int       // panels of B that are done together, for one group
+	byRows      bool      // they are shared, for A is the larger one
 }
 
 func newJob(x product[float32]) job {
@@ -131,25 +130,32 @@ func (p *job) run() {
 
 // some does some panels of A, and some of the products.
 func (p *job) some(first, rows, low, high int) {
-	p.first, p.rows, p.low, p.high, p.groups, p.share = first, rows, low, high, 1, 1
-	switch {
-	case p.packed != nil && p.columns < rows: // A is the larger one
-		p.groups, p.share = (rows+fewRows-1)/fewRows, p.columns
-	case p.columns < fewPanels:
-		p.groups = (rows + fewPanels - 1) / fewPanels
-	}
+	p.first, p.rows, p.low, p.high, p.groups = first, rows, low, high, 1
 	size := rows * p.height * (high - low)
 	if p.ta {
 		split((*leftPacking)(p), rows, size*tileColumns)
 	}
-	split((*tiling)(p), p.groups*p.shares(), size*p.n)
+	if p.byRows = p.packed != nil && p.columns < rows; p.byRows {
+		split((*rowTiling)(p), rows, size*p.n)
+		return
+	}
+	if p.columns < fewPanels {
+		p.groups = (rows + fewPanels - 1) / fewPanels
+	}
+	split((*tiling)(p), p.groups*p.columns, size*p.n)
 }
 
 // blockRows is how many panels of A stay in the second cache.
 func (p *job) blockRows() int { return max(1, blockSize/(packedRows*p.span)) }
 
 // stripPanels is how many panels of B stay there beside them.
-func (p *job) stripPanels() int { return max(1, stripSize/(tileColumns*p.span)) }
+func (p *job) stripPanels() int {
+	n := max(1, stripSize/(tileColumns*p.span))
+	if p.wide {
+		n = (n + abreast - 1) / abreast * abreast
+	}
+	return n
+}
 
 // rowStart is the first row of a panel of A. The last two share what is left:
 // with few rows a tile waits for its sums.
@@ -250,24 +256,29 @@ type tiling job
 
 // grain is how many panels a tile takes.
 func (t *tiling) grain() int {
-	if t.wide && t.share == 1 {
+	if t.wide {
 		return abreast
 	}
 	return 1
 }
 
-// shares is how many parts the panels of B are done in, for each group.
-func (p *job) shares() int { return (p.columns + p.share - 1) / p.share }
-
 func (t *tiling) do(from, to int) {
 	p := (*job)(t)
-	for shares := p.shares(); from < to; {
-		group, share := from/shares, from%shares
-		n := min(to-from, shares-share, max(1, p.stripPanels()/p.share))
+	for from < to {
+		group, panel := from/p.columns, from%p.columns
+		panels := min(to-from, p.columns-panel, p.stripPanels())
 		top, end := group*p.rows/p.groups, (group+1)*p.rows/p.groups
-		panel := share * p.share
-		p.strip(top, end, panel, min(n*p.share, p.columns-panel))
-		from += n
+		p.strip(top, end, panel, panels)
+		from += panels
+	}
+}
+
+// rowTiling computes the panels of A at hand for all of B, which is packed.
+type rowTiling job
+
+func (t *rowTiling) do(from, to int) {
+	for ; from < to; from += fewRows {
+		(*job)(t).strip(from, min(from+fewRows, to), 0, t.columns)
 	}
 }
 
@@ -285,7 +296,7 @@ func (p *job) strip(top, end, panel, panels int) {
 				for j := 1; j < c.panels; j++ {
 					p.right(*store, panel, i+j, k, n, block > top)
 				}
-				if p.share == 1 {
+				if !p.byRows {
 					next = ahead{}
 					if block == top {
 						next = p.after(panel+i+c.panels, k, n)
@@ -320,10 +331,9 @@ type ahead struct {
 	step, lines int
 }
 
-// below is the panels of A that the group after this one has, where a group takes
-// all of B.
+// below is what the next panels of A are made of, where they are shared.
 func (p *job) below(panel int) ahead {
-	if p.share == 1 || p.ta || panel >= p.rows {
+	if !p.byRows || p.ta || panel >= p.rows {
 		return ahead{}
 	}
 	top := p.rowStart(p.first + panel)

@@ -19,7 +19,7 @@ func packing() {
 	TESTQ(U32(modeReLU), mode)
 	JNZ(LabelRef("begin"))
 	VPCMPEQD(plus, plus, plus)
-	VPSLLD(Imm(31), plus, plus)   // -0, which changes nothing
+	VPSLLD(Imm(31), plus, plus) // -0, which changes nothing
 	VPSRAD(Imm(8), plus, least) // -Inf
 	Label("begin")
 	transposing(func(column VecVirtual) {
