@@ -166,10 +166,10 @@ type unfolding struct {
 
 // unfold is the unfolding for so many channels of a group.
 func (c Conv) unfold(in int) unfolding {
-	const scratch, least = 1 << 17, 16 // elements of the patches of a block, and pixels
+	const scratch = 1 << 18 // elements of the patches of a block, which stay in the second cache
 	u := unfolding{Window: c.Explicit(), in: in, out: c.Out / c.Groups, size: c.Size, result: c.Results()}
 	u.plane, u.pixels, u.k = u.size[0]*u.size[1], u.result[0]*u.result[1], in*u.Kernel[0]*u.Kernel[1]
-	u.block = min(u.pixels, max(least, scratch/max(u.k, u.out)))
+	u.block = min(u.pixels, max(1, scratch/max(u.k, u.out)))
 	return u
 }
 

@@ -21,7 +21,7 @@ var convs = map[string]Conv{
 	"pointwise":  {7, 9, 1, [2]int{4, 3}, Window{Kernel: [2]int{1, 1}}},
 	"all pad":    {3, 4, 1, [2]int{3, 4}, Window{Kernel: [2]int{1, 2}, Pad: [2]int{2, 3}, Stride: [2]int{1, 2}}},
 	"one pixel":  {3, 4, 1, [2]int{5, 4}, Window{Kernel: [2]int{5, 4}}},
-	"blocks":     {20, 5, 1, [2]int{17, 31}, Window{Kernel: [2]int{5, 5}, Pad: [2]int{2, 2}}},
+	"blocks":     {30, 5, 1, [2]int{23, 31}, Window{Kernel: [2]int{5, 5}, Pad: [2]int{2, 2}}},
 }
 
 // operands are what the functions of a convolution are given.
@@ -171,7 +171,7 @@ func checkImages(t *testing.T, c Conv, images int) {
 
 // Images are large enough for several blocks, and layers for several shares.
 func TestConvIsCutUp(t *testing.T) {
-	u := convs["blocks"].unfold(20)
+	u := convs["blocks"].unfold(30)
 	if u.blocks() < 3 || u.pixels%u.block == 0 {
 		t.Errorf("%d pixels are computed by %d", u.pixels, u.block)
 	}
