@@ -164,12 +164,15 @@ type unfolding struct {
 	block        int    // pixels of the result at once
 }
 
+// unfolded is how many elements the patches of a block have, at most, so that
+// they stay in the second cache. Tests change it.
+var unfolded = 1 << 18
+
 // unfold is the unfolding for so many channels of a group.
 func (c Conv) unfold(in int) unfolding {
-	const scratch = 1 << 18 // elements of the patches of a block, which stay in the second cache
 	u := unfolding{Window: c.Explicit(), in: in, out: c.Out / c.Groups, size: c.Size, result: c.Results()}
 	u.plane, u.pixels, u.k = u.size[0]*u.size[1], u.result[0]*u.result[1], in*u.Kernel[0]*u.Kernel[1]
-	u.block = min(u.pixels, max(1, scratch/max(u.k, u.out)))
+	u.block = min(u.pixels, max(1, unfolded/max(u.k, u.out)))
 	return u
 }
 

@@ -21,7 +21,7 @@ var convs = map[string]Conv{
 	"pointwise":  {7, 9, 1, [2]int{4, 3}, Window{Kernel: [2]int{1, 1}}},
 	"all pad":    {3, 4, 1, [2]int{3, 4}, Window{Kernel: [2]int{1, 2}, Pad: [2]int{2, 3}, Stride: [2]int{1, 2}}},
 	"one pixel":  {3, 4, 1, [2]int{5, 4}, Window{Kernel: [2]int{5, 4}}},
-	"blocks":     {30, 5, 1, [2]int{23, 31}, Window{Kernel: [2]int{5, 5}, Pad: [2]int{2, 2}}},
+	"many":       {30, 5, 1, [2]int{5, 7}, Window{Kernel: [2]int{3, 5}, Pad: [2]int{1, 2}}},
 }
 
 // operands are what the functions of a convolution are given.
@@ -55,11 +55,26 @@ func products(c Conv, images int, f func(i, j, k int)) {
 }
 
 func TestConv(t *testing.T) {
+	eachConv(t, func(t *testing.T, c Conv) {
+		checkConv[float32](t, c, 3)
+		checkConv[float64](t, c, 3)
+	})
+}
+
+// eachConv calls f with the geometries, images in one block and in several, on
+// the portable path and with the assembly.
+func eachConv(t *testing.T, f func(t *testing.T, c Conv)) {
 	paths(t, func(t *testing.T) {
 		for name, c := range convs {
-			t.Run(name, func(t *testing.T) {
-				checkConv[float32](t, c, 3)
-				checkConv[float64](t, c, 3)
+			t.Run(name, func(t *testing.T) { f(t, c) })
+			t.Run(name+" in blocks", func(t *testing.T) {
+				defer func(was int) { unfolded = was }(unfolded)
+				u := c.unfold(c.In / c.Groups)
+				unfolded = 5 * max(u.k, u.out)
+				if u = c.unfold(u.in); u.block != min(5, u.pixels) {
+					t.Errorf("a block has %d of %d pixels", u.block, u.pixels)
+				}
+				f(t, c)
 			})
 		}
 	})
@@ -129,11 +144,7 @@ func (s sums) add(i int, v float64) {
 // Every image comes out the same, to the last bit, in whatever batch and on
 // however many threads; and so does the gradient of the weight.
 func TestConvImagesDoNotDependOnOthers(t *testing.T) {
-	paths(t, func(t *testing.T) {
-		for name, c := range convs {
-			t.Run(name, func(t *testing.T) { checkImages(t, c, 5) })
-		}
-	})
+	eachConv(t, func(t *testing.T, c Conv) { checkImages(t, c, 5) })
 }
 
 func checkImages(t *testing.T, c Conv, images int) {
@@ -167,14 +178,6 @@ func checkImages(t *testing.T, c Conv, images int) {
 			t.Fatalf("the gradients of the parameters differ on %d threads", threads)
 		}
 	})
-}
-
-// Images are large enough for several blocks, and layers for several shares.
-func TestConvIsCutUp(t *testing.T) {
-	u := convs["blocks"].unfold(30)
-	if u.blocks() < 3 || u.pixels%u.block == 0 {
-		t.Errorf("%d pixels are computed by %d", u.pixels, u.block)
-	}
 }
 
 func FuzzConv(f *testing.F) {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestConvCheck(t *testing.T) {
 	if err := good.Check(); err != nil {
 		t.Error(err)
 	}
-	const huge = 1<<63 - 1
+	const huge = math.MaxInt
 	for _, test := range []struct {
 		spoil func(c *Conv)
 		want  string
@@ -78,7 +79,7 @@ func TestConvCheck(t *testing.T) {
 		{func(c *Conv) { c.Groups = 2 }, "Conv.Groups is 2"},
 		{func(c *Conv) { c.Groups = 9 }, "Conv.Groups is 9"},
 		{func(c *Conv) { c.Kernel[0] = 0 }, "Window.Kernel is [0 4]; want 1 to 16384 on each axis"},
-		{func(c *Conv) { c.Kernel[1] = huge }, "Window.Kernel is [3 9223372036854775807]"},
+		{func(c *Conv) { c.Kernel[1] = huge }, "Window.Kernel is [3 "},
 		{func(c *Conv) { c.Stride[1] = -1 }, "Window.Stride is [1 -1]; want 1 to 16384"},
 		{func(c *Conv) { c.Stride[1] = huge }, "Window.Stride"},
 		{func(c *Conv) { c.Pad[0] = -1 }, "Window.Pad is [-1 0]; want 0 to 16384"},
@@ -91,7 +92,7 @@ func TestConvCheck(t *testing.T) {
 		{func(c *Conv) { c.Pad[0] = 0; c.Dilation[0] = 3 }, "Window spans 7 pixels along axis 0 of an image of [5 7]; want 5 at most"},
 		{func(c *Conv) { c.Size = [2]int{1 << 16, 1 << 16} }, "want 2147483647 elements of each at most"},
 		{func(c *Conv) { c.Pad = [2]int{1 << 14, 1 << 14} }, "want 2147483647 elements of each at most"},
-		{func(c *Conv) { c.In, c.Out, c.Groups = 3, 1<<40, 1 }, "want 2147483647 elements of each at most"},
+		{func(c *Conv) { c.In, c.Out, c.Groups = 3, 1<<30, 1 }, "want 2147483647 elements of each at most"},
 		{func(c *Conv) { c.Kernel, c.Pad = [2]int{1 << 14, 1 << 14}, [2]int{1 << 13, 1 << 13} }, "want 2147483647 elements of each at most"},
 	} {
 		c := good
