@@ -1,5 +1,6 @@
 // Package kernel is the arithmetic under everything else: matrix products,
-// activations and softmax over flat, row-major, contiguous slices.
+// convolutions, pooling, activations and softmax over flat, row-major,
+// contiguous slices.
 //
 //	// y (rows, out) = relu(x (rows, in) · wᵀ + b), with w (out, in)
 //	kernel.Linear(y, x, w, b, rows, in, out, kernel.ReLU)

@@ -25,6 +25,11 @@ func table[F kernel.Float]() map[string]op[F] {
 		"linear":     {1, [2]int{1, 2}, linearShape, packLinear[F], linear[F]},
 		"activation": {1, [2]int{0, 0}, sameShape, nil, activate[F]},
 		"reshape":    {1, [2]int{0, 0}, anyShape, nil, activate[F]},
+
+		"conv":          {1, [2]int{1, 2}, convShape, nil, convolve[F]},
+		"maxpool":       {1, [2]int{0, 0}, poolShape, nil, maxPool[F]},
+		"avgpool":       {1, [2]int{0, 0}, poolShape, nil, avgPool[F]},
+		"globalavgpool": {1, [2]int{0, 0}, globalAvgPoolShape, nil, globalAvgPool[F]},
 	}
 }
 

@@ -49,12 +49,22 @@ type Value struct {
 //     unless there is none, b (out).
 //   - activation: y = act(x).
 //   - reshape: y = act(x) in another shape.
+//   - conv: y = act(x ∗ w + b) of an image x (C, H, W), with params w (out,
+//     C/groups, window.kernel...) and, unless there is none, b (out).
+//   - maxpool: y = act(the largest of what the window sees of each channel of x
+//     (C, H, W)).
+//   - avgpool: the same with the mean, of which padding is a part or not.
+//   - globalavgpool: y (C) = act(the mean of each channel of x (C, H, W)).
 type Step struct {
 	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
 	Params []string `json:"params,omitempty"` // names of parameters
 	Act    string   `json:"act,omitempty"`    // of the result, as kernel.ParseAct knows it; empty for identity
 	Shape  []int    `json:"shape"`            // of the result
+
+	Window     *kernel.Window `json:"window,omitempty"`     // of conv, maxpool and avgpool
+	Groups     int            `json:"groups,omitempty"`     // of conv; 0 means 1
+	ExcludePad bool           `json:"excludePad,omitempty"` // of avgpool
 }
 
 // An Output is a value under the name it is known by.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -249,6 +250,11 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add(string(text), uint8(3))
 	f.Add(`{"inputs":[{"name":"x"}],"steps":[{"op":"activation","in":[0]}],"outputs":[{"name":"y","value":1}]}`, uint8(1))
+	images, filters := convNet()
+	for _, text := range append(spoiltWindows, must(json.Marshal(images))) {
+		f.Add(string(text), uint8(3))
+	}
+	maps.Copy(params, filters)
 	data := map[string]Param[float32]{}
 	for name, shape := range params {
 		data[name] = Param[float32]{shape, make([]float32, product(shape))}
