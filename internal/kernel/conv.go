@@ -39,6 +39,9 @@ func (c Conv) Results() [2]int { return c.Explicit().out(c.Size) }
 // a number of images. bias is (Out), or nil for none. y must not overlap the
 // operands. An image of y depends on that of x alone, to the last bit.
 func Convolve[F Float](y, x, w, bias []F, c Conv, images int, act Act) {
+	if yf, ok := any(y).([]float32); ok && convolve32(yf, floats32(x), floats32(w), floats32(bias), c, images, act) {
+		return
+	}
 	u := c.unfold(c.In / c.Groups)
 	blocks := u.blocks()
 	Rows(images*c.Groups*blocks, u.out*u.k*u.block, func(from, to int) {
@@ -73,6 +76,9 @@ func addBias[F Float](x, bias []F, n int) {
 // ConvInputGrad writes the gradient of the images to dx, given that of the
 // result before its activation.
 func ConvInputGrad[F Float](dx, dy, w []F, c Conv, images int) {
+	if g, ok := any(dx).([]float32); ok && convInputGrad32(g, floats32(dy), floats32(w), c, images) {
+		return
+	}
 	u := c.unfold(c.In / c.Groups)
 	Rows(images*c.Groups, u.out*u.k*u.pixels, func(from, to int) {
 		patches, grads := borrow[F](u.k*u.block), borrow[F](u.out*u.block)
@@ -95,6 +101,9 @@ func ConvInputGrad[F Float](dx, dy, w []F, c Conv, images int) {
 // the gradient of the result before its activation: the sum over all images, in
 // their order, on any number of threads.
 func ConvWeightGrad[F Float](dw, x, dy []F, c Conv, images int) {
+	if g, ok := any(dw).([]float32); ok && convWeightGrad32(g, floats32(x), floats32(dy), c, images) {
+		return
+	}
 	const enough = 64 // columns of a product
 	in, out, taps := c.In/c.Groups, c.Out/c.Groups, c.Kernel[0]*c.Kernel[1]
 	share := min(in, max(1, enough/taps)) // channels at once
@@ -146,6 +155,9 @@ func ConvBiasGrad[F Float](db, dy []F, c Conv, images int) {
 		}
 	})
 }
+
+// floats32 is x, which is of float32.
+func floats32[F Float](x []F) []float32 { return any(x).([]float32) }
 
 // nth is the i-th part of x, of n elements each.
 func nth[F Float](x []F, i, n int) []F { return x[i*n : (i+1)*n] }

@@ -186,6 +186,7 @@ func FuzzConv(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, variant uint8) {
 		use(t, variant&1 == 0)
+		useWide(t, able512 && variant&2 == 0)
 		r := rand.New(rand.NewPCG(seed, 3))
 		c := Conv{Groups: 1 + r.IntN(3)}
 		c.In, c.Out = c.Groups*(1+r.IntN(9)), c.Groups*(1+r.IntN(9))
@@ -213,5 +214,26 @@ func BenchmarkConv(b *testing.B) {
 			products := float64(len(d.dy)) * float64(len(d.w)/c.Out)
 			b.ReportMetric(2*products*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
+	}
+}
+
+// AVX-512 computes the bits of AVX2, in gradients too.
+func TestConvWidthsAgree(t *testing.T) {
+	use(t, true)
+	for name, c := range convs {
+		const images = 5
+		d := operandsOf[float32](c, images)
+		var results [2][]float32
+		for i, wide := range []bool{false, true} {
+			useWide(t, wide)
+			y, dx, dw := make([]float32, len(d.dy)), make([]float32, len(d.x)), make([]float32, len(d.w))
+			Convolve(y, d.x, d.w, d.bias, c, images, Tanh)
+			ConvInputGrad(dx, d.dy, d.w, c, images)
+			ConvWeightGrad(dw, d.x, d.dy, c, images)
+			results[i] = slices.Concat(y, dx, dw)
+		}
+		if !same(results[0], results[1]) {
+			t.Errorf("%s: AVX-512 has other bits than AVX2", name)
+		}
 	}
 }

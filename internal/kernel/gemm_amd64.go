@@ -314,9 +314,13 @@ func (p *job) strip(top, end, panel, panels int) {
 
 // abreast is how many of the next panels of B one tile takes.
 func (p *job) abreast(panel, panels int) int {
-	panels = min(panels, p.n/tileColumns-panel) // those that are full
+	return panelsAbreast(p.wide, min(panels, p.n/tileColumns-panel)) // those that are full
+}
+
+// panelsAbreast is how many of so many panels a tile takes.
+func panelsAbreast(wide bool, panels int) int {
 	switch {
-	case !p.wide || panels < 2:
+	case !wide || panels < 2:
 		return 1
 	case panels == abreast+1:
 		return 2 // and 2

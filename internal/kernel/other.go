@@ -10,6 +10,12 @@ func multiply32(product[float32]) bool { return false }
 
 func pack32(tb bool, n, k int, b []float32) []float32 { return nil }
 
+func convolve32(y, x, w, bias []float32, c Conv, images int, act Act) bool { return false }
+
+func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool { return false }
+
+func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool { return false }
+
 func pause(int) { runtime.Gosched() }
 
 func (o *Adam[F]) fast(w, g, m, v []F) int { return 0 }

@@ -8,10 +8,10 @@ import (
 // pools keep scratch by its size, the next power of two.
 type pools [bits.UintSize + 1]sync.Pool
 
-var pools8, pools32, pools64 pools
+var pools8, poolsInt32, pools32, pools64 pools
 
 // storable is what there is scratch of.
-type storable interface{ Float | int8 }
+type storable interface{ Float | int8 | int32 }
 
 // pool is the one for n elements of E.
 func pool[E storable](n int) *sync.Pool {
@@ -19,6 +19,8 @@ func pool[E storable](n int) *sync.Pool {
 	switch any(E(0)).(type) {
 	case int8:
 		return &pools8[class]
+	case int32:
+		return &poolsInt32[class]
 	case float32:
 		return &pools32[class]
 	}

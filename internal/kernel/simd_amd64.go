@@ -119,6 +119,41 @@ func copy8(dst *float32, src *float32, ld int, n int, mask *int32)
 //go:noescape
 func copy16(dst *float32, src *float32, ld int, n int, mask *int32)
 
+// window6x16 computes up to 6 rows and 16 columns of C from rows of A and k rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func window6x16(rows int, k int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// window8x16 computes up to 8 rows and 16 columns of C from rows of A and k rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func window8x16(rows int, k int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// window8x32 computes up to 8 rows and 32 columns of C from rows of A and k rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func window8x32(rows int, k int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// window8x48 computes up to 8 rows and 48 columns of C from rows of A and k rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func window8x48(rows int, k int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// dots3x2 computes up to 3 rows and 2 columns of C: the sums over n elements, a multiple of 16, of rows of A times rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// dots4x4 computes up to 4 rows and 4 columns of C: the sums over n elements, a multiple of 16, of rows of A times rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
+//
+//go:noescape
+func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+
+// moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has.
+//
+//go:noescape
+func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, change *[3]float32)
+
 // adam is a step of n weights.
 //
 //go:noescape

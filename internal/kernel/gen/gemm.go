@@ -48,6 +48,7 @@ type product struct {
 	left         func(r, i int) Mem // the element of A in row r, i products ahead
 	advance      func(n int)        // moves left
 	b            rowsApart          // a row is a panel
+	offsets      Register           // how far B is from b for each product, in bytes; nil where panels are packed
 	narrow       bool               // B is of float16
 	c            rowsApart
 	fetch        func() // is done every few products
@@ -58,7 +59,7 @@ func tiles(t product) {
 	name := "tile" + t.size()
 	begin(name, "func(rows, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)",
 		fmt.Sprintf("%s computes up to %d rows and %d columns of C from rows of A and packed panels of B. Rows are lda and ldc bytes apart, panels ldb. Meanwhile, it fetches lines that are step bytes apart, from next on, %d beside each other.", name, t.rows, t.panels*columns, t.panels))
-	t.byRows(product.ofRows)
+	t.byRows(2, product.ofRows)
 }
 
 // turned multiplies columns of A, which are packed.
@@ -66,24 +67,24 @@ func turned(t product) {
 	name := "turned" + t.size()
 	begin(name, "func(rows, k int, a, b *float32, ldb int, c *float32, ldc int, bias *float32, mode int, next uintptr, step int)",
 		fmt.Sprintf("%s is tile%s of packed columns of A.", name, t.size()))
-	t.byRows(product.ofColumns)
+	t.byRows(2, product.ofColumns)
 }
 
 // size is that of a tile.
 func (p product) size() string { return fmt.Sprintf("%dx%d", p.rows, p.panels*columns) }
 
-// byRows has a kernel for each number of rows.
-func (p product) byRows(kernel func(product)) {
+// byRows has a kernel for each number of rows, from the least.
+func (p product) byRows(least int, kernel func(product)) {
 	rows := load("rows")
-	for n := p.rows; n > 2; n-- {
+	for n := p.rows; n > least; n-- {
 		CMPQ(rows, Imm(uint64(n)))
 		JEQ(LabelRef(fmt.Sprint("rows", n)))
 	}
-	for n := 2; n <= p.rows; n++ {
+	for n := least; n <= p.rows; n++ {
 		t := p
 		t.rows, t.label = n, fmt.Sprint("Of", n)
 		Label(fmt.Sprint("rows", n))
-		t.b, t.c, t.fetch = every("b", "ldb", t.panels), every("c", "ldc", n), fetching(t.panels)
+		t.c = every("c", "ldc", n)
 		kernel(t)
 	}
 }
@@ -104,6 +105,7 @@ func row(name, of string, panels int) {
 
 // ofRows multiplies rows of A as they lie.
 func (p product) ofRows() {
+	p.b, p.fetch = every("b", "ldb", p.panels), fetching(p.panels)
 	a := every("a", "lda", p.rows)
 	p.left, p.advance = a.at, func(n int) { a.advance(4 * n) }
 	p.compute()
@@ -111,6 +113,7 @@ func (p product) ofRows() {
 
 // ofColumns multiplies columns of A, which are packed.
 func (p product) ofColumns() {
+	p.b, p.fetch = every("b", "ldb", p.panels), fetching(p.panels)
 	a := load("a")
 	p.left = func(r, i int) Mem { return at(a, i*vector+r) }
 	p.advance = func(n int) { ADDQ(U32(4*vector*n), a) }
@@ -184,7 +187,10 @@ func (p product) zero() VecVirtual {
 // vectors is how many registers a row of C takes.
 func (p product) vectors() int { return p.panels * columns / p.lanes }
 
-func (p product) compute() {
+func (p product) compute() { p.finish(p.sum()) }
+
+// sum multiplies all.
+func (p product) sum() [][]VecVirtual {
 	k := load("k")
 	sums := make([][]VecVirtual, p.rows)
 	for r := range sums {
@@ -214,12 +220,15 @@ func (p product) compute() {
 	DECQ(k)
 	JNZ(LabelRef("one" + p.label))
 	Label("done" + p.label)
-	p.finish(sums)
+	return sums
 }
 
 // multiply adds the products of k+i. The elements of B stay in registers where
 // there is more than one row to share them.
 func (p product) multiply(sums [][]VecVirtual, i int) {
+	if p.offsets != nil {
+		p.b.bases = []Register{behind(p.b.bases[0], at(p.offsets, i))}
+	}
 	right := make([]Op, p.vectors())
 	for j := range right {
 		place := p.right(i, j)
@@ -248,6 +257,9 @@ func (p product) multiply(sums [][]VecVirtual, i int) {
 // right is vector j of B, i products ahead.
 func (p product) right(i, j int) Mem {
 	each := columns / p.lanes // vectors of a panel
+	if p.offsets != nil {
+		return p.b.at(0, j*p.lanes)
+	}
 	m := p.b.at(j/each, 0)
 	m.Disp = p.width() * (i*columns + j%each*p.lanes)
 	return m
@@ -263,7 +275,11 @@ func (p product) width() int {
 
 func (p product) move(n int) {
 	p.advance(n)
-	p.b.advance(p.width() * n * columns)
+	if p.offsets != nil {
+		ADDQ(U32(4*n), p.offsets)
+	} else {
+		p.b.advance(p.width() * n * columns)
+	}
 }
 
 // finish adds C and the bias, applies ReLU, each if asked for, and stores.

@@ -23,6 +23,7 @@ func main() {
 	halves()
 	int8s()
 	packing()
+	convolutions()
 	optimizers()
 	activations()
 	exponentials()
