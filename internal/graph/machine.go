@@ -36,6 +36,7 @@ type Machine struct {
 	steps  []step
 	values []gorgonia.Value
 	slot   map[*gorgonia.Node]int
+	roots  map[*gorgonia.Node]bool
 }
 
 type input struct {
@@ -49,6 +50,9 @@ type step struct {
 	args []gorgonia.Value
 	from []int
 	to   int
+
+	holder holder         // the op, if it is given
+	value  gorgonia.Value // to write to
 }
 
 var _ gorgonia.VM = (*Machine)(nil)
@@ -56,14 +60,16 @@ var _ gorgonia.VM = (*Machine)(nil)
 // NewMachine orders the nodes that the roots depend on. Inputs are read at
 // each run: bind them with [gorgonia.Let].
 func NewMachine(roots ...*gorgonia.Node) (*Machine, error) {
-	m := &Machine{slot: map[*gorgonia.Node]int{}}
+	m := &Machine{slot: map[*gorgonia.Node]int{}, roots: map[*gorgonia.Node]bool{}}
 	for _, n := range roots {
 		if n == nil {
 			return nil, errors.New("graph: a root is nil")
 		}
 		m.add(n)
+		m.roots[n] = true
 	}
 	m.values = make([]gorgonia.Value, len(m.slot))
+	m.plan(roots)
 	return m, nil
 }
 
@@ -81,7 +87,7 @@ func (m *Machine) add(n *gorgonia.Node) int {
 	if n.Op() == nil {
 		m.inputs = append(m.inputs, input{n, to})
 	} else {
-		m.steps = append(m.steps, step{n, settled(n.Op()), make([]gorgonia.Value, len(from)), from, to})
+		m.steps = append(m.steps, step{node: n, op: settled(n), args: make([]gorgonia.Value, len(from)), from: from, to: to})
 	}
 	return to
 }
@@ -115,6 +121,9 @@ func (m *Machine) RunAll() (err error) {
 		for i, f := range s.from {
 			s.args[i] = m.values[f]
 		}
+		if s.holder != nil {
+			s.holder.hold(s.value)
+		}
 		v, err := s.op.Do(s.args...)
 		if err != nil {
 			return s.fail(err)
@@ -137,11 +146,12 @@ func (s *step) fail(why any) error {
 	return fmt.Errorf("graph: %s: op %v on %v: %v", s.node.Name(), s.op, shapes, why)
 }
 
-// Value is what a node came to in the last run, nil if this machine does not
-// compute it. Most values are overwritten by the next run.
+// Value is what a root came to in the last run, nil for other nodes: the memory
+// of those may hold something else by then. Most values are overwritten by the
+// next run.
 func (m *Machine) Value(n *gorgonia.Node) gorgonia.Value {
-	if i, ok := m.slot[n]; ok {
-		return m.values[i]
+	if m.roots[n] {
+		return m.values[m.slot[n]]
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/godistill/godistill/internal/plan"
 )
 
-// An op is the one form that all our operations have. It owns the value that
-// it returns and writes the whole of it on each run.
+// An op is the one form that all our operations have. It writes the whole of
+// the value that it was given to hold on each run, or of one of its own.
 type op struct {
 	name string
 	id   uint64
@@ -43,8 +43,8 @@ var opID atomic.Uint64
 
 var _ gorgonia.SDOp = (*op)(nil)
 
-// apply adds an op to the graph of its inputs. It owns a value of the given
-// dtype and shape, which run fills.
+// apply adds an op to the graph of its inputs. Its value has the given dtype and
+// shape; run fills it.
 func apply[F kernel.Float](o *op, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	var zero F
 	o.dtype = tensor.Float32
@@ -62,7 +62,6 @@ func apply[F kernel.Float](o *op, in ...*gorgonia.Node) (*gorgonia.Node, error) 
 		}
 		o.in = append(o.in, typeOf(n.Dims(), want))
 	}
-	o.value = newValue(o.dtype, o.shape)
 	n, err := gorgonia.ApplyOp(o, in...)
 	if err != nil {
 		return nil, fmt.Errorf("graph: %s: %w", o.name, err)
@@ -110,7 +109,12 @@ func (o *op) Type() hm.Type {
 
 func (o *op) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return o.shape.Clone(), nil }
 
+func (o *op) hold(v gorgonia.Value) { o.value = v }
+
 func (o *op) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+	if o.value == nil {
+		o.value = newValue(o.dtype, o.shape)
+	}
 	o.run(in)
 	return o.value, nil
 }
