@@ -187,6 +187,8 @@ func HideLabels(set Set, keep func(i int) bool) (Set, error) {
 		return nil, fmt.Errorf("data: HideLabels: %w", errNilSet)
 	case keep == nil:
 		return nil, errors.New("data: HideLabels.keep is nil; want a function")
+	case set.Len() < 1:
+		return nil, errors.New("data: HideLabels of an empty set")
 	case !set.Spec().labelled():
 		return nil, errors.New("data: HideLabels of a set without labels")
 	}
