@@ -19,8 +19,8 @@ type Draw interface {
 }
 
 // Balanced is a [Draw] of as many rows of each class. A class is dealt round by
-// round, shuffled anew each time, so that no sample of it is drawn twice more
-// often than another. [Balance] makes one.
+// round, shuffled anew each time, so that one sample of it is drawn at most once
+// more than another. [Balance] makes one.
 type Balanced struct {
 	// Each is how many rows of each class an epoch has. 0 means as many as the
 	// largest class has samples: rare classes are repeated, and nothing is

@@ -20,8 +20,9 @@ import (
 // The other sample is drawn from the whole set rather than from the batch: so
 // the mixture depends on the seed, the id of the sample and the view, and not
 // on the company it is in. With a bound to its Views it can be recorded like any
-// augmentation. What is mixed, and with how much, is what the view of its id
-// stands for.
+// augmentation, while without one a cache refuses it before the first step. What
+// is mixed, and with how much, is what the view of its id stands for. Each
+// mixture reads two samples.
 type Mixup struct {
 	// Alpha is how much is mixed: near 0 almost nothing, and with large ones
 	// halves. 0 means 1, where every λ from 0 to 1 is as likely.
