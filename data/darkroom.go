@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/image/draw"
 )
@@ -20,9 +21,10 @@ const maxSide = 1 << 15
 
 // A darkroom makes pixels of files, one at a time, in memory that it keeps.
 type darkroom struct {
-	raw    bytes.Buffer
-	narrow *image.RGBA   // 8 bits a channel
-	wide   *image.RGBA64 // 16
+	raw     bytes.Buffer
+	narrow  image.RGBA   // a part of an image, of 8 bits a channel
+	wide    image.RGBA64 // or of 16
+	resized image.RGBA64
 }
 
 // develop decodes a file to the planes of x.
@@ -38,10 +40,16 @@ func (d *darkroom) develop(c ImageFolder, root fs.FS, name string, x []float32) 
 	if err != nil {
 		return err
 	}
-	drawn := d.draw(img, c.Fit.part(img.Bounds(), c.Width, c.Height), image.Rect(0, 0, c.Width, c.Height))
-	if c.Grey {
+	drawn := d.draw(img, c.Fit.part(img.Bounds(), c.Width, c.Height))
+	if to := image.Pt(c.Width, c.Height); drawn.Bounds().Size() != to {
+		drawn = d.resize(drawn, to)
+	}
+	switch narrow, ok := drawn.(*image.RGBA); {
+	case c.Grey:
 		greyPlane(x, drawn)
-	} else {
+	case ok:
+		bytePlanes(x, narrow.Pix)
+	default:
 		colourPlanes(x, drawn)
 	}
 	return nil
@@ -112,56 +120,76 @@ func (f Fit) part(r image.Rectangle, w, h int) image.Rectangle {
 	return part.Add(r.Min).Add(r.Size().Sub(size).Div(2))
 }
 
-// draw draws a part of an image, with the bits that the image has. What is
-// resized has 16, which leaves nothing to round.
-func (d *darkroom) draw(img image.Image, part, to image.Rectangle) image.RGBA64Image {
-	if part.Size() != to.Size() {
-		dst := d.roomWide(to)
-		draw.BiLinear.Scale(dst, to, img, part, draw.Src, nil)
-		return dst
-	}
+// draw draws a part of an image, with the bits that the image has.
+func (d *darkroom) draw(img image.Image, part image.Rectangle) draw.RGBA64Image {
+	size := part.Size()
 	var dst draw.RGBA64Image
 	switch img.(type) {
 	case *image.Gray16, *image.RGBA64, *image.NRGBA64:
-		dst = d.roomWide(to)
+		d.wide = image.RGBA64{Pix: room(d.wide.Pix, size, 8), Stride: 8 * size.X, Rect: image.Rectangle{Max: size}}
+		dst = &d.wide
 	default:
-		dst = d.roomNarrow(to)
+		d.narrow = image.RGBA{Pix: room(d.narrow.Pix, size, 4), Stride: 4 * size.X, Rect: image.Rectangle{Max: size}}
+		dst = &d.narrow
 	}
-	draw.Draw(dst, to, img, part.Min, draw.Src)
+	draw.Draw(dst, dst.Bounds(), img, part.Min, draw.Src)
 	return dst
 }
 
-func (d *darkroom) roomNarrow(r image.Rectangle) *image.RGBA {
-	if d.narrow == nil || d.narrow.Rect != r {
-		d.narrow = image.NewRGBA(r)
-	}
-	return d.narrow
+// resize keeps 16 bits, which leaves nothing to round.
+func (d *darkroom) resize(img image.Image, size image.Point) draw.RGBA64Image {
+	d.resized = image.RGBA64{Pix: room(d.resized.Pix, size, 8), Stride: 8 * size.X, Rect: image.Rectangle{Max: size}}
+	draw.BiLinear.Scale(&d.resized, d.resized.Rect, img, img.Bounds(), draw.Src, nil)
+	return &d.resized
 }
 
-func (d *darkroom) roomWide(r image.Rectangle) *image.RGBA64 {
-	if d.wide == nil || d.wide.Rect != r {
-		d.wide = image.NewRGBA64(r)
-	}
-	return d.wide
+// room is memory for an image of so many bytes a pixel, in pix if that is
+// enough.
+func room(pix []uint8, size image.Point, bytes int) []uint8 {
+	n := bytes * size.X * size.Y
+	return slices.Grow(pix[:0], n)[:n]
 }
 
 // unit makes a number of 16 bits one from 0 to 1. Of one that was of 8 bits, v,
 // it is v/255, to the last bit.
 func unit(v uint16) float32 { return float32(v) / 0xffff }
 
-func colourPlanes(x []float32, c image.RGBA64Image) {
-	w, n := c.Bounds().Dx(), len(x)/3
+// units are those of 8 bits.
+var units = func() (all [256]float32) {
+	for i := range all {
+		all[i] = float32(i) / 255
+	}
+	return all
+}()
+
+// bytePlanes is colourPlanes for the pixels of an image.RGBA, side by side. It
+// is for speed alone.
+func bytePlanes(x []float32, pix []uint8) {
+	n := len(x) / 3
+	r, g, b := x[:n], x[n:2*n], x[2*n:3*n]
 	for i := range n {
-		p := c.RGBA64At(i%w, i/w)
-		x[i], x[n+i], x[2*n+i] = unit(p.R), unit(p.G), unit(p.B)
+		p := pix[4*i:][:3]
+		r[i], g[i], b[i] = units[p[0]], units[p[1]], units[p[2]]
+	}
+}
+
+func colourPlanes(x []float32, c image.RGBA64Image) {
+	size, n := c.Bounds().Size(), len(x)/3
+	r, g, b := x[:n], x[n:2*n], x[2*n:]
+	for y := range size.Y {
+		for col := range size.X {
+			p, i := c.RGBA64At(col, y), y*size.X+col
+			r[i], g[i], b[i] = unit(p.R), unit(p.G), unit(p.B)
+		}
 	}
 }
 
 func greyPlane(x []float32, c image.RGBA64Image) {
-	w := c.Bounds().Dx()
-	for i := range x {
-		p := c.RGBA64At(i%w, i/w)
-		x[i] = unit(luma(p))
+	size := c.Bounds().Size()
+	for y := range size.Y {
+		for col := range size.X {
+			x[y*size.X+col] = unit(luma(c.RGBA64At(col, y)))
+		}
 	}
 }
 

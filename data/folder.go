@@ -49,8 +49,9 @@ const (
 // Open is the set of the images below root, such as os.DirFS("train"). Classes
 // are sorted by name, and so are the samples of each. The input is "x", float32
 // from 0 to 1; transparent parts are black, and a rotation that a camera noted is
-// not applied. Images are resized by a triangle filter that is as wide as a pixel
-// of the result, so that nothing is skipped.
+// not applied. Images are resized as by Pillow's BILINEAR, with a triangle filter
+// that skips no pixel. Decoders differ a little in the colours of a JPEG, which
+// has fewer pixels of colour than of light.
 //
 // Nothing is decoded before it is read, so a file that is damaged is an error of
 // Read that has its name; so is one that claims more than MaxPixels or 32768

@@ -210,6 +210,75 @@ func TestImageFolderFits(t *testing.T) {
 	wantError(t, err, "a/b.png: is 4 high and 12 wide; want 3 and 5, or an ImageFolder.Fit that changes it")
 }
 
+// What Pillow 9.4.0 makes of an image, in bytes:
+//
+//	import numpy as np
+//	from PIL import Image
+//	y, x, c = np.mgrid[0:7, 0:9, 0:3]
+//	im = Image.fromarray(((37*x + 59*y + 83*c + 7*x*y) % 256).astype(np.uint8))
+//	down = np.asarray(im.resize((4, 3), Image.BILINEAR)).transpose(2, 0, 1)
+//	up = np.asarray(im.resize((11, 8), Image.BILINEAR)).transpose(2, 0, 1)[1]
+//	grey = np.asarray(im.convert("L"))
+var (
+	pillowDown = []float64{
+		86, 135, 127, 101, 151, 124, 126, 122, 110, 143, 144, 136,
+		158, 131, 117, 142, 112, 123, 134, 128, 111, 107, 140, 119,
+		129, 113, 132, 126, 119, 110, 126, 130, 103, 145, 136, 111,
+	}
+	pillowUp = []float64{
+		83, 110, 140, 170, 201, 231, 52, 36, 66, 96, 123,
+		131, 162, 197, 156, 59, 94, 89, 116, 151, 185, 216,
+		183, 218, 162, 93, 82, 122, 162, 201, 162, 106, 141,
+		90, 130, 114, 108, 153, 198, 125, 144, 138, 122, 162,
+		30, 74, 124, 134, 112, 162, 94, 118, 117, 106, 150,
+		81, 130, 141, 97, 39, 94, 149, 153, 99, 58, 107,
+		133, 151, 85, 50, 110, 170, 191, 110, 95, 142, 160,
+		181, 52, 47, 112, 176, 241, 96, 114, 179, 174, 45,
+	}
+	pillowGrey = []float64{
+		68, 105, 142, 149, 186, 73, 110, 71, 108,
+		127, 141, 185, 79, 123, 91, 135, 149, 193,
+		156, 207, 108, 83, 134, 155, 206, 107, 82,
+		65, 123, 105, 133, 191, 99, 81, 139, 167,
+		124, 113, 148, 63, 128, 117, 152, 67, 132,
+		107, 149, 71, 143, 139, 181, 103, 99, 141,
+		136, 65, 68, 147, 196, 125, 128, 177, 106,
+	}
+)
+
+// Images are resized and greyed as Pillow does it, but for its rounding to
+// bytes, which it does after each axis.
+func TestImageFolderIsPillow(t *testing.T) {
+	img := image.NewRGBA(image.Rect(0, 0, 9, 7))
+	for i := range img.Pix {
+		x, y, c := i/4%9, i/36, i%4
+		if img.Pix[i] = uint8(37*x + 59*y + 83*c + 7*x*y); c == 3 {
+			img.Pix[i] = 255
+		}
+	}
+	open := func(f data.ImageFolder) []float32 {
+		return pixels(t, must(f.Open(tree(map[string][]byte{"a/b.png": pngOf(img)}))), 0, 0)
+	}
+	for name, test := range map[string]struct {
+		got  []float32
+		want []float64
+		room float64 // in bytes
+	}{
+		"down": {open(data.ImageFolder{Height: 3, Width: 4, Fit: data.Stretch}), pillowDown, 1.01},
+		"up":   {open(data.ImageFolder{Height: 8, Width: 11, Fit: data.Stretch})[88:176], pillowUp, 1.01},
+		"grey": {open(data.ImageFolder{Grey: true}), pillowGrey, 0.51},
+	} {
+		if len(test.got) != len(test.want) {
+			t.Fatalf("%s: %d pixels; want %d", name, len(test.got), len(test.want))
+		}
+		for i, v := range test.got {
+			if math.Abs(255*float64(v)-test.want[i]) > test.room {
+				t.Errorf("%s: pixel %d is %v; want %v", name, i, 255*v, test.want[i])
+			}
+		}
+	}
+}
+
 // claim writes a PNG that says it has another size, and has little else.
 func claim(w, h uint32) []byte {
 	raw := pngOf(image.NewGray(image.Rect(0, 0, 3, 3)))
