@@ -23,8 +23,11 @@ const cifarPixels = 3 * 32 * 32
 // images are the input "x", (3, 32, 32): bytes stay bytes in memory and are read
 // as float32 from 0 to 255, for [Normalize] to scale.
 //
-// The names of the classes are the lines of batches.meta.txt, in the folder of
-// the first file, where that is, and else "0" to "9".
+// An id is made of the name of the file, which no two may share, and the number
+// of the record, so that samples keep theirs whatever else is read, and those of
+// test files have others. The names of the classes are the lines of
+// batches.meta.txt, in the folder of the first file, where that is, and else "0"
+// to "9".
 func CIFAR10(files ...string) (*Memory, error) {
 	return cifar{"batches.meta.txt", 10, 1, 0}.open(files)
 }
@@ -59,16 +62,28 @@ func (c cifar) open(files []string) (*Memory, error) {
 	}
 	var pixels []byte
 	var label []int
+	var ids []uint64
 	for _, name := range files {
 		x, y, err := c.openFile(name, maxElements/cifarPixels-len(label))
 		if err != nil {
 			return nil, fmt.Errorf("data: %s: %w", name, err)
 		}
 		pixels, label = append(pixels, x...), append(label, y...)
+		ids = append(ids, countFrom(fileID(name), len(y))...)
 	}
 	n := len(label)
 	x := tensor.New(tensor.WithShape(n, 3, 32, 32), tensor.WithBacking(pixels))
-	return NewMemory(Signals{Input: x}, tensor.New(tensor.WithShape(n), tensor.WithBacking(label)), classes)
+	m, err := NewMemory(Signals{Input: x}, tensor.New(tensor.WithShape(n), tensor.WithBacking(label)), classes)
+	if err != nil {
+		return nil, err
+	}
+	return m.WithIDs(ids)
+}
+
+// fileID is the id of the first record of a file, wherever that is and whether
+// or not it is compressed. It leaves room for those of the others.
+func fileID(name string) uint64 {
+	return pathID(strings.TrimSuffix(filepath.Base(name), ".gz")) &^ (1<<32 - 1)
 }
 
 func (c cifar) openFile(name string, most int) (pixels []byte, label []int, err error) {

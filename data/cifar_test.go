@@ -96,6 +96,23 @@ func TestCIFAR100(t *testing.T) {
 	}
 }
 
+// A record has one id, whichever files are read with its own.
+func TestCIFARKeepsIDs(t *testing.T) {
+	dir := t.TempDir()
+	one := write(t, dir, "data_batch_1.bin", cifar(0, []byte{3}, []byte{0}))
+	two := write(t, dir, "data_batch_2.bin", cifar(0, []byte{1}, []byte{4}, []byte{5}))
+	zipped := write(t, dir, "data_batch_2.bin.gz", zip(cifar(0, []byte{1})))
+	both, alone, test := must(data.CIFAR10(one, two)), must(data.CIFAR10(two)), must(data.CIFAR10(write(t, dir, "test_batch.bin", cifar(0, []byte{1}))))
+	if both.ID(4) != alone.ID(2) || both.ID(2) != must(data.CIFAR10(zipped)).ID(0) {
+		t.Error("ids depend on the other files, or on compression")
+	}
+	if _, err := data.Concat(both, test); err != nil {
+		t.Error(err)
+	}
+	_, err := data.CIFAR10(one, two, one)
+	wantError(t, err, "data: rows 0 and 5 both have id")
+}
+
 func TestReadCIFAR(t *testing.T) {
 	x, y, err := data.ReadCIFAR(bytes.NewReader(cifar(0, []byte{3, 99}, []byte{250, 1}, []byte{5, 6})), 2)
 	if err != nil {

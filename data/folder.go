@@ -27,6 +27,9 @@ type ImageFolder struct {
 	// Fit is what becomes of images of another size. The zero Fit refuses
 	// them.
 	Fit Fit
+	// Name goes into the ids. It keeps the samples of several folders apart,
+	// such as those of "train" and "valid".
+	Name string
 	// MaxPixels is the largest image that is decoded, by the size that its
 	// file claims. 0 means 1<<26, which is 8192 by 8192.
 	MaxPixels int
@@ -57,8 +60,8 @@ const (
 // Read that has its name; so is one that claims more than MaxPixels or 32768
 // pixels in a row or a column. A [Loader] decodes with all processors.
 //
-// The id of a sample is a hash of its path below root: samples keep their ids
-// when others come or go. The fingerprint is that of paths and sizes of files, of
+// The id of a sample is a hash of Name and its path below root: samples keep
+// their ids when others come or go. The fingerprint is that of paths and sizes of files, of
 // their bytes it knows nothing.
 func (f ImageFolder) Open(root fs.FS) (Set, error) {
 	if root == nil {
@@ -154,7 +157,7 @@ func (s *folder) visit(name string, e fs.DirEntry, err error) error {
 	if err != nil || info.IsDir() {
 		return err
 	}
-	s.files = append(s.files, imageFile{name, info.Size(), len(s.spec.Classes) - 1, pathID(name)})
+	s.files = append(s.files, imageFile{name, info.Size(), len(s.spec.Classes) - 1, pathID(s.config.Name, name)})
 	return nil
 }
 
@@ -165,9 +168,9 @@ func isImage(name string) bool {
 }
 
 // pathID is the start of a hash of a path.
-func pathID(name string) uint64 {
-	d := newDigest("image")
-	d.text(name)
+func pathID(parts ...string) uint64 {
+	d := newDigest("path")
+	d.texts(parts)
 	sum := d.sum()
 	return binary.LittleEndian.Uint64(sum[:])
 }
@@ -176,6 +179,7 @@ func pathID(name string) uint64 {
 func (s *folder) describe() error {
 	of := make(map[uint64]string, len(s.files))
 	print := newDigest("image folder")
+	print.text(s.config.Name)
 	for _, f := range s.files {
 		if other, ok := of[f.id]; ok {
 			return fmt.Errorf("%s and %s have one id by chance; want another name for one of them", other, f.path)

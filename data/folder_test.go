@@ -119,6 +119,18 @@ func TestImageFolder(t *testing.T) {
 	}
 }
 
+// Two folders with the same names in them have ids of their own, once they have
+// names.
+func TestImageFolderNames(t *testing.T) {
+	files := tree(map[string][]byte{"a/b.png": pngOf(photo(5, 3)), "c/d.png": pngOf(photo(5, 3))})
+	open := func(name string) data.Set { return must(data.ImageFolder{Name: name}.Open(files)) }
+	if _, err := data.Concat(open("train"), open("valid")); err != nil {
+		t.Error(err)
+	}
+	_, err := data.Concat(open(""), open(""))
+	wantError(t, err, "sets 0 and 1 both have id")
+}
+
 // In a folder of the disk, classes may be links.
 func TestImageFolderOnDisk(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
@@ -388,6 +400,7 @@ func TestImageFolderFingerprint(t *testing.T) {
 	}
 	same := func(map[string][]byte) {}
 	add("plain", data.ImageFolder{}, same)
+	add("named", data.ImageFolder{Name: "train"}, same)
 	add("grey", data.ImageFolder{Grey: true}, same)
 	add("size", data.ImageFolder{Height: 5, Width: 3, Fit: data.Stretch}, same)
 	add("cover", data.ImageFolder{Height: 5, Width: 3, Fit: data.Cover}, same)

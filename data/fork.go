@@ -37,8 +37,8 @@ func (f fork) split(view uint64) (own, inner uint64) {
 	return view, view
 }
 
-// any is some view of the inner set.
-func (f fork) any(word uint64) uint64 {
+// some is a view of the inner set.
+func (f fork) some(word uint64) uint64 {
 	if f.inner > 0 {
 		return word % f.inner
 	}

@@ -110,7 +110,7 @@ func (s *mixed) Read(i int, view uint64, dst Sample) error {
 	if partner >= i {
 		partner++ // anybody else
 	}
-	b, err := s.spare.read(s.Set, partner, s.any(mix(word)))
+	b, err := s.spare.read(s.Set, partner, s.some(mix(word)))
 	if err != nil {
 		return fmt.Errorf("mixed with row %d: %w", partner, err)
 	}
