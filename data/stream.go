@@ -58,14 +58,19 @@ type Stream struct {
 	// makes. 0 means all.
 	Views int
 	// Prefetch is how many batches are read ahead, by a goroutine that lives
-	// as long as the range over Batches. 0 means 2; -1 reads each when it is
-	// asked for.
+	// as long as the range over Batches, 1024 at most. 0 means 2; -1 reads each
+	// when it is asked for.
 	Prefetch int `config:"-"` // no byte of a run depends on it
 	// Workers is how many goroutines read the rows of a batch. 0 means 1.
 	Workers int `config:"-"`
 }
 
-// Spec implements [Source]. It is zero where [Stream.Validate] fails.
+// maxPrefetch bounds what is read ahead of a stream, which has no length that
+// would.
+const maxPrefetch = 1024
+
+// Spec implements [Source]. It is zero where Through fails, as [Stream.Validate]
+// says.
 func (s Stream) Spec() Spec {
 	_, spec, err := s.set(&window{})
 	if err != nil {
@@ -118,8 +123,8 @@ func (s Stream) Validate() error {
 	switch {
 	case s.Buffer < 0:
 		return fmt.Errorf("data: Stream.Buffer is %d; want 0 or more", s.Buffer)
-	case s.Prefetch > maxElements:
-		return fmt.Errorf("data: Stream.Prefetch is %d; want %d at most", s.Prefetch, maxElements)
+	case s.Prefetch > maxPrefetch:
+		return fmt.Errorf("data: Stream.Prefetch is %d; want %d at most", s.Prefetch, maxPrefetch)
 	case s.Each.Views < 0 || s.Each.Views > 1:
 		return fmt.Errorf("data: Stream.Each.Views is %d; want 0 or 1, for Through makes the others", s.Each.Views)
 	}

@@ -284,7 +284,7 @@ func TestStreamRefuses(t *testing.T) {
 		{func(s *data.Stream) { s.Views = -1 }, 0, 0, "data: Stream.Views is -1"},
 		{func(s *data.Stream) { s.Workers = -1 }, 0, 0, "data: Stream.Workers is -1"},
 		{func(s *data.Stream) { s.Prefetch = -2 }, 0, 0, "data: Stream.Prefetch is -2"},
-		{func(s *data.Stream) { s.Prefetch = 1 << 40 }, 0, 0, "data: Stream.Prefetch is 1099511627776"},
+		{func(s *data.Stream) { s.Prefetch = 1025 }, 0, 0, "data: Stream.Prefetch is 1025; want 1024 at most"},
 		{func(s *data.Stream) { s.Buffer = -1 }, 0, 0, "data: Stream.Buffer is -1; want 0 or more"},
 		{func(s *data.Stream) { s.Each.Views = 2 }, 0, 0, "data: Stream.Each.Views is 2; want 0 or 1"},
 		{func(s *data.Stream) { s.Each.In = nil }, 0, 0, "data: Spec.In is empty"},
