@@ -3,7 +3,6 @@ package data
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 )
 
@@ -42,18 +41,17 @@ func (a Augment) Of(set Set) (Set, error) {
 		numbers(d, []uint64{a.Seed})
 		d.number(a.Views)
 	}), augment: a}
-	views, err := times(s.spec.Views, a.Views)
-	if err != nil {
+	var err error
+	if s.fork, err = s.spec.fork(a.Views); err != nil {
 		return nil, fmt.Errorf("data: Augment.Views: %w", err)
 	}
-	s.inner, s.spec.Views = uint64(s.spec.Views), views
 	return s, nil
 }
 
 type augmented struct {
 	around
+	fork
 	augment Augment
-	inner   uint64 // views of the inner set
 }
 
 func (s *augmented) Read(i int, view uint64, dst Sample) error {
@@ -62,24 +60,4 @@ func (s *augmented) Read(i int, view uint64, dst Sample) error {
 		return err
 	}
 	return s.augment.Do(generator(s.augment.Seed, s.ID(i), view), dst)
-}
-
-// split is the augmentation's own part of a view, and the inner set's.
-func (s *augmented) split(view uint64) (own, inner uint64) {
-	switch {
-	case s.augment.Views > 0:
-		n := uint64(s.augment.Views)
-		return view % n, view / n
-	case s.inner > 0:
-		return view, view % s.inner
-	}
-	return view, view
-}
-
-// times multiplies numbers of views, of which 0 is without bound.
-func times(a, b int) (int, error) {
-	if a > 0 && b > math.MaxInt/a {
-		return 0, fmt.Errorf("%d views times %d are too many to count", a, b)
-	}
-	return a * b, nil
 }

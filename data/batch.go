@@ -49,13 +49,22 @@ func (b *Batch) Append(set Set, i int, view uint64) error {
 	if set == nil {
 		return fmt.Errorf("data: Append: %w", errNilSet)
 	}
-	return b.read(set, i, func(uint64) uint64 { return view }, len(set.Spec().Classes))
+	if b.Weight == nil || b.N == b.Weight.Shape()[0] {
+		return fmt.Errorf("data: row %d: the batch has no room for more than %d samples", i, b.N)
+	}
+	id, err := b.readRow(b.N, set, i, func(uint64) uint64 { return view }, len(set.Spec().Classes))
+	if err != nil {
+		return err
+	}
+	b.ID = append(b.ID, id)
+	b.N++
+	return nil
 }
 
-// read is Append with a view that depends on the sample's id. A panic of the
-// set becomes an error, for it may be on a goroutine that nobody else watches.
-func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (err error) {
-	var id ID
+// readRow reads a view of sample i of set, which depends on the sample's id,
+// into row r, where there is padding. A panic of the set becomes an error, for
+// it may be on a goroutine that nobody else watches.
+func (b *Batch) readRow(r int, set Set, i int, view func(id uint64) uint64, classes int) (id ID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -64,21 +73,13 @@ func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (
 			err = fmt.Errorf("data: row %d, sample %d: %w", i, id.Sample, err)
 		}
 	}()
-	if b.Weight == nil || b.N == b.Weight.Shape()[0] {
-		return fmt.Errorf("the batch has no room for more than %d samples", b.N)
-	}
 	id.Sample = set.ID(i)
 	id.View = view(id.Sample)
-	fill(Row[float32](b.Weight, b.N), 1)
-	if err := set.Read(i, id.View, Sample{Batch: b, Row: b.N}); err != nil {
-		return err
+	fill(Row[float32](b.Weight, r), 1)
+	if err := set.Read(i, id.View, Sample{Batch: b, Row: r}); err != nil {
+		return id, err
 	}
-	if err := b.checkRow(b.N, classes); err != nil {
-		return err
-	}
-	b.ID = append(b.ID, id)
-	b.N++
-	return nil
+	return id, b.checkRow(r, classes)
 }
 
 // checkRow says what is wrong with the values of row r. Of several inputs it

@@ -17,7 +17,8 @@
 //	}
 //
 // Whatever changes a sample, an augmentation or a normalisation, is a Set
-// around a Set. The package refuses what it cannot reproduce: there is no
+// around a Set. What cannot be read in any order is a [Stream], which is a
+// source without a length. The package refuses what it cannot reproduce: there is no
 // global generator, no clock and no map order in it.
 package data
 
@@ -116,6 +117,7 @@ type Set interface {
 	ID(i int) uint64
 	// Read writes view v of sample i to dst: every input, the label and the
 	// weight. The rows of dst are zeroed, with weight 1 and label Unlabelled.
+	// Where dst has no inputs, the label alone is wanted (see [Balance]).
 	Read(i int, view uint64, dst Sample) error
 }
 

@@ -24,10 +24,17 @@ type Loader struct {
 	// InOrder reads the set from first to last, view 0 of each sample: for
 	// evaluation.
 	InOrder bool
+	// Draw says which rows an epoch has, as [Balanced] does. Nil means each
+	// once. A row that is drawn again in an epoch has another view, where the
+	// set has several.
+	Draw Draw
 	// Prefetch is how many batches are read ahead, by a goroutine that lives
 	// as long as the range over Batches. 0 means 2; -1 reads each when it is
 	// asked for.
 	Prefetch int `config:"-"` // no byte of a run depends on it
+	// Workers is how many goroutines read the rows of a batch. 0 means as many
+	// as there are processors where images are decoded, and else 1.
+	Workers int `config:"-"`
 }
 
 // Spec implements [Source]: it is the set's, with the number of views that are
@@ -42,15 +49,10 @@ func (l Loader) Spec() Spec {
 }
 
 func (l Loader) views(have int) int {
-	switch {
-	case l.InOrder:
+	if l.InOrder {
 		return 1
-	case l.Views == 0:
-		return have
-	case have == 0:
-		return l.Views
 	}
-	return min(have, l.Views)
+	return views(l.Views, have)
 }
 
 // Len is the number of batches in an epoch. It is 0 without a set or a size of
@@ -59,11 +61,19 @@ func (l Loader) Len() int {
 	if l.Set == nil || l.Batch < 1 {
 		return 0
 	}
-	n := l.Set.Len() / l.Batch
-	if l.Set.Len()%l.Batch > 0 {
+	n := l.rows() / l.Batch
+	if l.rows()%l.Batch > 0 {
 		n++
 	}
 	return n
+}
+
+// rows is how many an epoch has.
+func (l Loader) rows() int {
+	if l.Draw != nil {
+		return l.Draw.Len()
+	}
+	return l.Set.Len()
 }
 
 // Batches implements [Source]. From may be as high as Len: nothing is left of
@@ -96,17 +106,19 @@ func (l Loader) batches(ctx context.Context, epoch, from int, room func(Spec, in
 
 // Validate says what is wrong with the fields, if anything.
 func (l Loader) Validate() error {
-	switch {
-	case l.Set == nil:
+	if l.Set == nil {
 		return fmt.Errorf("data: Loader.Set is nil; want a Set")
-	case l.Batch < 1:
-		return fmt.Errorf("data: Loader.Batch is %d; want 1 or more", l.Batch)
-	case l.Views < 0:
-		return fmt.Errorf("data: Loader.Views is %d; want 0 or more", l.Views)
-	case l.Prefetch < -1:
-		return fmt.Errorf("data: Loader.Prefetch is %d; want -1 or more", l.Prefetch)
+	}
+	if err := checkReading("Loader", l.Batch, l.Views, l.Workers, l.Prefetch); err != nil {
+		return err
+	}
+	switch {
 	case l.Set.Len() < 1:
 		return fmt.Errorf("data: Loader.Set is empty; want 1 sample or more")
+	case l.Draw != nil && l.InOrder:
+		return fmt.Errorf("data: Loader.InOrder is true, with a Draw; want one of them")
+	case l.Draw != nil && (l.Draw.Len() < 1 || l.Draw.Len() > maxElements):
+		return fmt.Errorf("data: Loader.Draw has %d rows in an epoch; want 1 to %d", l.Draw.Len(), maxElements)
 	}
 	return nil
 }
@@ -134,13 +146,17 @@ func (l Loader) prefetch() int {
 // read yields the batches of an epoch, one at a time. Whatever calls the set
 // outside of the iterator does so on the caller's goroutine.
 func (l Loader) read(epoch, from int, room func(Spec, int) (Batch, error)) iter.Seq2[Batch, error] {
-	spec, order := l.Spec(), l.order(epoch)
+	f := &filler{set: l.Set, spec: l.Spec(), seed: l.Seed, epoch: epoch, workers: workers(l.Workers, l.Set)}
+	wrong := l.deal(f)
 	return func(yield func(Batch, error) bool) {
-		for start := from * l.Batch; start < len(order); start += l.Batch {
-			rows := order[start:min(start+l.Batch, len(order))]
-			b, err := room(spec, l.Batch)
+		if wrong != nil {
+			yield(Batch{}, wrong)
+			return
+		}
+		for start := from * l.Batch; start < len(f.rows); start += l.Batch {
+			b, err := room(f.spec, l.Batch)
 			if err == nil {
-				err = l.fill(&b, spec, epoch, rows)
+				err = f.fill(&b, start, min(start+l.Batch, len(f.rows)))
 			}
 			if !yield(b, err) || err != nil {
 				return
@@ -149,39 +165,46 @@ func (l Loader) read(epoch, from int, room func(Spec, int) (Batch, error)) iter.
 	}
 }
 
-// order is the rows of an epoch, a function of Seed and epoch.
-func (l Loader) order(epoch int) []int {
-	if !l.InOrder {
-		return generator(l.Seed, uint64(epoch)).Perm(l.Set.Len())
+// deal sets the rows of an epoch, a function of Seed and epoch.
+func (l Loader) deal(f *filler) (err error) {
+	rng := generator(l.Seed, uint64(f.epoch))
+	switch {
+	case l.Draw != nil:
+		f.rows = l.Draw.Rows(rng)
+		f.again, err = l.count(f.rows)
+	case l.InOrder:
+		f.rows = upTo(l.Set.Len())
+	default:
+		f.rows = rng.Perm(l.Set.Len())
 	}
-	order := make([]int, l.Set.Len())
-	for i := range order {
-		order[i] = i
-	}
-	return order
+	return err
 }
 
-// fill reads the rows into an empty batch.
-func (l Loader) fill(b *Batch, spec Spec, epoch int, rows []int) error {
-	view := func(id uint64) uint64 { return l.view(spec.Views, epoch, id) }
-	for _, i := range rows {
-		if err := b.read(l.Set, i, view, len(spec.Classes)); err != nil {
-			return err
+// upTo is 0 to n-1.
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// count says of each row that was drawn how often it was before, and what is
+// wrong with them, if anything.
+func (l Loader) count(order []int) (again []int, err error) {
+	if n := l.Draw.Len(); len(order) != n {
+		return nil, fmt.Errorf("data: Loader.Draw drew %d rows; its Len is %d", len(order), n)
+	}
+	drawn := make([]int, l.Set.Len())
+	again = make([]int, len(order))
+	for i, row := range order {
+		if row < 0 || row >= len(drawn) {
+			return nil, fmt.Errorf("data: Loader.Draw drew row %d; want 0 to %d", row, len(drawn)-1)
 		}
+		again[i] = drawn[row]
+		drawn[row]++
 	}
-	return nil
-}
-
-// view is drawn from the sample's id rather than its place, so that a subset
-// sees the views that the whole set sees.
-func (l Loader) view(views, epoch int, id uint64) uint64 {
-	switch views {
-	case 0:
-		return mix(l.Seed, uint64(epoch), id)
-	case 1:
-		return 0
-	}
-	return mix(l.Seed, uint64(epoch), id) % uint64(views)
+	return again, nil
 }
 
 // ahead is seq, of which up to n values are made before they are asked for, by

@@ -111,21 +111,63 @@ func FitNorm(set Set) (map[string]Norm, error) {
 	return fit(set, func(Field) int { return 1 })
 }
 
+// FitNormPlanes is FitNorm for each plane of images (C, H, W) by itself, as is
+// usual for colours. Inputs of other shapes have one mean, as there.
+func FitNormPlanes(set Set) (map[string]Norm, error) {
+	norms, err := fit(set, func(f Field) int {
+		if len(f.Shape) == 3 {
+			return f.Shape[0]
+		}
+		return 1
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, n := range norms {
+		if f := set.Spec().In[name]; len(n.Mean) > 1 {
+			if norms[name], err = n.Spread(f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return norms, nil
+}
+
+// Spread makes a norm with an element for each plane of images one with an
+// element for each of theirs, as [Normalize] wants it. The shape of f is (C, H,
+// W):
+//
+//	imagenet := data.Norm{Mean: []float64{0.485, 0.456, 0.406}, SD: []float64{0.229, 0.224, 0.225}}
+//	norm, err := imagenet.Spread(set.Spec().In["x"])
+func (n Norm) Spread(f Field) (Norm, error) {
+	if len(f.Shape) != 3 || len(n.Mean) != f.Shape[0] || len(n.SD) != f.Shape[0] {
+		return Norm{}, fmt.Errorf("data: Norm of %d means and %d SDs for images of shape %v; want one for each plane of (C, H, W)", len(n.Mean), len(n.SD), f.Shape)
+	}
+	var all Norm
+	for c := range n.Mean {
+		size := f.Shape[1] * f.Shape[2]
+		all.Mean = append(all.Mean, slices.Repeat(n.Mean[c:c+1], size)...)
+		all.SD = append(all.SD, slices.Repeat(n.SD[c:c+1], size)...)
+	}
+	return all, nil
+}
+
 // FitNormEach is FitNorm for each element of a sample by itself. It suits
 // tables; for images it would undo what neighbours have in common.
 func FitNormEach(set Set) (map[string]Norm, error) {
 	return fit(set, Field.Size)
 }
 
-// fit reads the set once, with as many means for each input as size says.
-func fit(set Set, size func(Field) int) (map[string]Norm, error) {
+// fit reads the set once, with a mean for each of as many parts of an input, of
+// one size, as parts says.
+func fit(set Set, parts func(Field) int) (map[string]Norm, error) {
 	if set == nil {
 		return nil, fmt.Errorf("data: FitNorm: %w", errNilSet)
 	}
 	sums := make(map[string][]moments)
 	for name, f := range set.Spec().In {
 		if f.Dtype != tensor.Int {
-			sums[name] = make([]moments, size(f))
+			sums[name] = make([]moments, parts(f))
 		}
 	}
 	all := Loader{Set: set, Batch: 64, InOrder: true, Prefetch: -1}
@@ -152,10 +194,11 @@ func fit(set Set, size func(Field) int) (map[string]Norm, error) {
 // mean is large.
 type moments struct{ n, mean, m2 float64 }
 
-// add adds a row, to each element's own moments or all of it to the only ones.
+// add adds a row, each part of it to its own moments.
 func add[E float32 | float64](m []moments, row []E) {
+	size := len(row) / len(m)
 	for i, v := range row {
-		at := &m[i%len(m)]
+		at := &m[i/size]
 		at.n++
 		delta := float64(v) - at.mean
 		at.mean += delta / at.n

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
 )
@@ -90,4 +91,42 @@ func TestFittedSetHasMeanZero(t *testing.T) {
 		slices.ContainsFunc(again.SD, func(v float64) bool { return !zero(v - 1) }) {
 		t.Errorf("a fitted set has norm %v", again)
 	}
+}
+
+func TestFitNormPlanes(t *testing.T) {
+	in := data.Signals{"x": dense(count[float32](360), 6, 3, 5, 4), "y": dense(count[float64](24), 6, 4), "n": dense(count[int](6), 6)}
+	set := must(data.NewMemory(in, nil, nil))
+	norms := must(data.FitNormPlanes(set))
+	if len(norms) != 2 || len(norms["x"].Mean) != 60 || len(norms["y"].Mean) != 1 {
+		t.Fatalf("norms are %v", norms)
+	}
+	for i, mean := range norms["x"].Mean {
+		plane := must(data.NewMemory(data.Signals{"x": dense(planeOf(in["x"].Float32s(), i/20), 6, 20)}, nil, nil))
+		want := must(data.FitNorm(plane))["x"]
+		if math.Abs(mean-want.Mean[0]) > 1e-9 || math.Abs(norms["x"].SD[i]-want.SD[0]) > 1e-9 {
+			t.Fatalf("element %d has mean %v, SD %v; want those of its plane, %v", i, mean, norms["x"].SD[i], want)
+		}
+	}
+	if _, err := data.Normalize(set, norms); err != nil {
+		t.Error(err)
+	}
+	got := must(data.Norm{Mean: []float64{1, 2, 3}, SD: []float64{4, 5, 6}}.Spread(data.Field{Shape: tensor.Shape{3, 1, 4}}))
+	want := data.Norm{Mean: []float64{1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}, SD: []float64{4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, shape := range []tensor.Shape{{3, 4}, {4, 3, 5}, nil} {
+		_, err := data.Norm{Mean: []float64{1, 2, 3}, SD: []float64{4, 5, 6}}.Spread(data.Field{Shape: shape})
+		wantError(t, err, "data: Norm of 3 means and 3 SDs for images of shape")
+	}
+	_, err := data.FitNormPlanes(nil)
+	wantError(t, err, "nil")
+}
+
+// planeOf is plane c of 6 images of 3 planes of 20.
+func planeOf(x []float32, c int) (all []float32) {
+	for i := range 6 {
+		all = append(all, x[i*60+c*20:][:20]...)
+	}
+	return all
 }

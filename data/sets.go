@@ -19,6 +19,7 @@ type around struct {
 }
 
 func (s *around) Spec() Spec { return s.spec }
+func (s *around) slow() bool { return isSlow(s.Set) }
 
 // wrap is a set with the spec of its inner one, but a fingerprint of its own.
 func wrap(set Set, kind string, change func(*digest)) around {
@@ -133,6 +134,7 @@ type concat struct {
 
 func (c *concat) Spec() Spec { return c.spec }
 func (c *concat) Len() int   { return c.ends[len(c.ends)-1] }
+func (c *concat) slow() bool { return slices.ContainsFunc(c.sets, isSlow) }
 
 func (c *concat) ID(i int) uint64 {
 	set, row := c.find(i)
@@ -185,6 +187,8 @@ func HideLabels(set Set, keep func(i int) bool) (Set, error) {
 		return nil, fmt.Errorf("data: HideLabels: %w", errNilSet)
 	case keep == nil:
 		return nil, errors.New("data: HideLabels.keep is nil; want a function")
+	case set.Len() < 1:
+		return nil, errors.New("data: HideLabels of an empty set")
 	case !set.Spec().labelled():
 		return nil, errors.New("data: HideLabels of a set without labels")
 	}

@@ -9,7 +9,7 @@ import (
 
 // A Shift makes views of images that are moved by whole pixels. What moves in
 // is 0: put Normalize around a Shift, not inside, unless the background is 0
-// after it too.
+// after it too. Shift{Pixels: 4} makes the crops of [Crop]{Pad: 4}, each once.
 type Shift struct {
 	// Pixels is how far an image moves at most, up, down, left and right. 0
 	// means 1.
@@ -34,53 +34,60 @@ func (s Shift) Of(set Set) (Set, error) {
 	if s.Pixels == 0 {
 		s.Pixels = 1
 	}
-	spec := set.Spec()
-	if err := s.size(spec.In[s.Input]); err != nil {
+	if err := s.size(set.Spec().In[s.Input]); err != nil {
 		return nil, err
 	}
 	side := 2*s.Pixels + 1
-	views, err := times(spec.Views, side*side)
-	if err != nil {
-		return nil, fmt.Errorf("data: Shift.Pixels: %w", err)
-	}
-	moved := &shifted{wrap(set, "shift", func(d *digest) {
+	moved := &shifted{around: wrap(set, "shift", func(d *digest) {
 		d.text(s.Input)
 		d.ints([]int{s.Pixels, s.Height, s.Width})
-	}), s}
-	moved.spec.Views = views
+	}), shift: s}
+	var err error
+	if moved.fork, err = moved.spec.fork(side * side); err != nil {
+		return nil, fmt.Errorf("data: Shift.Pixels: %w", err)
+	}
 	return moved, nil
 }
 
 // size completes and checks the configuration for images of field f.
 func (s *Shift) size(f Field) error {
-	if f.Dtype != tensor.Float32 && f.Dtype != tensor.Float64 {
-		return fmt.Errorf("data: Shift.Input is %q; want an input of a float type", s.Input)
+	if err := imageSize("Shift", s.Input, f, &s.Height, &s.Width); err != nil {
+		return err
 	}
-	if n := len(f.Shape); s.Height == 0 && s.Width == 0 && (n == 2 || n == 3) {
-		s.Height, s.Width = f.Shape[n-2], f.Shape[n-1]
-	}
-	h, w := s.Height, s.Width
-	if h < 1 || w < 1 || f.Size()%h != 0 || f.Size()/h%w != 0 {
-		return fmt.Errorf("data: Shift.Height and Width are %d and %d; want the size of images of shape %v", h, w, f.Shape)
-	}
-	if s.Pixels < 0 || s.Pixels >= min(h, w) {
+	if h, w := s.Height, s.Width; s.Pixels < 0 || s.Pixels >= min(h, w) {
 		return fmt.Errorf("data: Shift.Pixels is %d; want 0 to %d in images of %d by %d", s.Pixels, min(h, w)-1, h, w)
+	}
+	return nil
+}
+
+// imageSize completes and checks the size of the images in an input, for a
+// decorator of a name. 0 and 0 mean that the shape tells.
+func imageSize(who, input string, f Field, h, w *int) error {
+	if f.Dtype != tensor.Float32 && f.Dtype != tensor.Float64 {
+		return fmt.Errorf("data: %s.Input is %q; want an input of a float type", who, input)
+	}
+	if n := len(f.Shape); *h == 0 && *w == 0 && (n == 2 || n == 3) {
+		*h, *w = f.Shape[n-2], f.Shape[n-1]
+	}
+	if *h < 1 || *w < 1 || f.Size()%*h != 0 || f.Size()/(*h)%*w != 0 {
+		return fmt.Errorf("data: %s.Height and Width are %d and %d; want the size of images of shape %v", who, *h, *w, f.Shape)
 	}
 	return nil
 }
 
 type shifted struct {
 	around
+	fork
 	shift Shift
 }
 
 func (s *shifted) Read(i int, view uint64, dst Sample) error {
-	side := uint64(2*s.shift.Pixels + 1)
-	if err := s.Set.Read(i, view/(side*side), dst); err != nil {
+	own, inner := s.split(view)
+	if err := s.Set.Read(i, inner, dst); err != nil {
 		return err
 	}
-	view %= side * side
-	dx, dy := offset(view%side), offset(view/side)
+	side := uint64(2*s.shift.Pixels + 1)
+	dx, dy := offset(own%side), offset(own/side)
 	images := dst.Batch.In[s.shift.Input]
 	move(Row[float32](images, dst.Row), s.shift.Height, s.shift.Width, dx, dy)
 	move(Row[float64](images, dst.Row), s.shift.Height, s.shift.Width, dx, dy)

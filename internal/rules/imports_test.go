@@ -36,6 +36,7 @@ var may = []rule{
 	{"internal/ahead", ""},
 	{"internal/jsonfloat", ""},
 	{"internal/rules", ""},
+	{"data", "gorgonia.org/tensor golang.org/x/image/draw"},
 	{"data/...", "data/... gorgonia.org/tensor"},
 	{"student/infer", "internal/kernel internal/plan internal/safetensors"},
 	{"student/...", "data/... student/... internal/..." + gorgonia},
@@ -66,8 +67,8 @@ func TestImports(t *testing.T) {
 
 func TestWrongImports(t *testing.T) {
 	breaks(t, wrongImports([]listed{
-		{ImportPath: module + "/data", Imports: []string{"fmt", "gorgonia.org/tensor"}},
-		{ImportPath: module + "/data/text", Imports: []string{"gorgonia.org/gorgonia", module + "/data"}},
+		{ImportPath: module + "/data", Imports: []string{"fmt", "gorgonia.org/tensor", "golang.org/x/image/draw"}},
+		{ImportPath: module + "/data/text", Imports: []string{"gorgonia.org/gorgonia", "golang.org/x/image/draw", module + "/data"}},
 		{ImportPath: module + "/database", Imports: []string{"fmt"}},
 		{ImportPath: module + "/student/infer", Imports: []string{module + "/data"}},
 		{ImportPath: module + "/student/lm", Imports: []string{module + "/data"}},
@@ -76,6 +77,7 @@ func TestWrongImports(t *testing.T) {
 		{ImportPath: module + "/examples/a", Imports: []string{module + "/examples/b", module + "/internal/graph"}},
 	}),
 		"data/text imports gorgonia.org/gorgonia",
+		"data/text imports golang.org/x/image/draw",
 		"database has no rule",
 		"student/infer imports data",
 		"distill depends on net/http",
