@@ -43,18 +43,18 @@ func NewBatch(s Spec, rows int) (Batch, error) {
 // Append reads a view of sample i of set into the first row of padding of a
 // batch that [NewBatch] made from the set's spec. What was read must be
 // finite, labels must be Unlabelled or below the count of classes, soft labels
-// 0 or more with a sum of 1 or all 0, and weights must not be negative. After an
-// error the batch is not to be used.
+// 0 or more with a sum of 1 or all 0, those of MultiLabel 0 to 1, and weights
+// must not be negative. After an error the batch is not to be used.
 func (b *Batch) Append(set Set, i int, view uint64) error {
 	if set == nil {
 		return fmt.Errorf("data: Append: %w", errNilSet)
 	}
-	return b.read(set, i, func(uint64) uint64 { return view }, len(set.Spec().Classes))
+	return b.read(set, i, func(uint64) uint64 { return view }, set.Spec())
 }
 
 // read is Append with a view that depends on the sample's id. A panic of the
 // set becomes an error, for it may be on a goroutine that nobody else watches.
-func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (err error) {
+func (b *Batch) read(set Set, i int, view func(id uint64) uint64, spec Spec) (err error) {
 	var id ID
 	defer func() {
 		if p := recover(); p != nil {
@@ -73,7 +73,7 @@ func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (
 	if err := set.Read(i, id.View, Sample{Batch: b, Row: b.N}); err != nil {
 		return err
 	}
-	if err := b.checkRow(b.N, classes); err != nil {
+	if err := b.checkRow(b.N, spec); err != nil {
 		return err
 	}
 	b.ID = append(b.ID, id)
@@ -83,7 +83,7 @@ func (b *Batch) read(set Set, i int, view func(id uint64) uint64, classes int) (
 
 // checkRow says what is wrong with the values of row r. Of several inputs it
 // names the first in the alphabet.
-func (b *Batch) checkRow(r, classes int) error {
+func (b *Batch) checkRow(r int, spec Spec) error {
 	bad, at := "", -1
 	for name, t := range b.In {
 		if i := notFinite(t, r); i >= 0 && (at < 0 || name < bad) {
@@ -93,9 +93,11 @@ func (b *Batch) checkRow(r, classes int) error {
 	if at >= 0 {
 		return fmt.Errorf("input %q is not finite at element %d", bad, at)
 	}
-	if err := errors.Join(checkSoft(Row[float32](b.Label, r)), checkSoft(Row[float64](b.Label, r))); err != nil {
+	err := errors.Join(checkFloats(spec.Task, Row[float32](b.Label, r)), checkFloats(spec.Task, Row[float64](b.Label, r)))
+	if err != nil {
 		return err
 	}
+	classes := len(spec.Classes)
 	for _, class := range Row[int](b.Label, r) {
 		if class < Unlabelled || classes > 0 && class >= classes {
 			return fmt.Errorf("label is %d; want %s", class, classRange(classes))
@@ -112,9 +114,6 @@ func (b *Batch) checkRow(r, classes int) error {
 // checkSoft wants probabilities, or all zeros where there is no label. The sum
 // has room for rounding to float32.
 func checkSoft[E float32 | float64](label []E) error {
-	if i := firstNotFinite(label); i >= 0 {
-		return fmt.Errorf("label is not finite at element %d", i)
-	}
 	sum := 0.0
 	for i, p := range label {
 		if p < 0 {
@@ -169,6 +168,9 @@ func (s Spec) check(rows int) error {
 	if s.Views < 0 {
 		return fmt.Errorf("data: Spec.Views is %d; want 0 or more", s.Views)
 	}
+	if s.Task < Classification || s.Task > Regression {
+		return fmt.Errorf("data: Spec.Task is %d; want Classification, MultiLabel or Regression", s.Task)
+	}
 	if err := s.checkClasses(); err != nil || !s.labelled() {
 		return err
 	}
@@ -185,23 +187,6 @@ func (s Spec) checkClasses() error {
 			return fmt.Errorf("data: Spec.Classes has %q twice", name)
 		}
 		seen[name] = true
-	}
-	return nil
-}
-
-func (s Spec) checkLabel() error {
-	shape := s.Label.Shape
-	if s.Label.Dtype == tensor.Int {
-		if len(shape) > 1 {
-			return fmt.Errorf("data: Spec.Label has shape %v; want () or (T) for classes", shape)
-		}
-		return nil
-	}
-	if len(shape) != 1 {
-		return fmt.Errorf("data: Spec.Label has shape %v; want (C) for soft labels", shape)
-	}
-	if c := len(s.Classes); c > 0 && c != shape[0] {
-		return fmt.Errorf("data: Spec.Classes has %d names, but soft labels have %d values", c, shape[0])
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func (l Loader) order(epoch int) []int {
 func (l Loader) fill(b *Batch, spec Spec, epoch int, rows []int) error {
 	view := func(id uint64) uint64 { return l.view(spec.Views, epoch, id) }
 	for _, i := range rows {
-		if err := b.read(l.Set, i, view, len(spec.Classes)); err != nil {
+		if err := b.read(l.Set, i, view, spec); err != nil {
 			return err
 		}
 	}
