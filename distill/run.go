@@ -55,8 +55,8 @@ type Run struct {
 	Budget           time.Duration
 	// Patience ends the run after so many epochs without a better one; 0 never.
 	Patience int
-	// Monitor says what better is; nil is ByAccuracy, without labels
-	// ByTeacherKL, and with neither ByLoss.
+	// Monitor says what better is; nil is ByAccuracy, of a regression ByRMSE,
+	// without labels ByTeacherKL or ByTeacherRMSE, and with neither ByLoss.
 	Monitor Monitor
 
 	// Seed is that of dropout and of the parameters that losses have.
