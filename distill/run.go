@@ -74,7 +74,8 @@ type Run struct {
 	// ModuleFunc, what sources and teachers compute whose Fingerprint is zero or
 	// stays as it was, and teachers that are live.
 	Resume bool
-	// AnyTeacher allows a teacher that is no better than chance on Valid.
+	// AnyTeacher allows a teacher that is no better on Valid than chance, or than
+	// the mean of the labels.
 	AnyTeacher bool
 	// Log gets warnings; nil discards them.
 	Log *slog.Logger
