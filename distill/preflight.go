@@ -269,7 +269,7 @@ func (p *Preflight) try(t Term, c Case) (rows float64, err error) {
 		return 0, err
 	}
 	if k, ok := t.Loss.(KL); ok {
-		p.soften(c.Teacher[orLogits(k.Teacher)], k.at(0))
+		p.soften(c.Teacher[orLogits(k.Teacher)], c.axes(), k.at(0))
 	}
 	g := grads["logits"]
 	if g == nil && len(grads) > 0 {
@@ -300,11 +300,21 @@ func (p *Preflight) compare() {
 	}
 }
 
-// soften counts the soft targets that carry nothing at a temperature.
-func (p *Preflight) soften(logits *tensor.Dense, T float64) {
+// axes are those of the labels of a sample that are classes.
+func (c Case) axes() tensor.Shape {
+	if c.Label == nil || c.Label.Dtype() != tensor.Int {
+		return nil
+	}
+	return c.Label.Shape()[1:]
+}
+
+// soften counts the soft targets that carry nothing at a temperature, for labels
+// of the given axes.
+func (p *Preflight) soften(logits *tensor.Dense, axes tensor.Shape, T float64) {
 	if logits == nil || !plain(logits) {
 		return
 	}
+	logits = classesLast(logits, axes)
 	c := last(logits.Shape())
 	rows := logits.Shape().TotalSize() / c
 	var row []float64

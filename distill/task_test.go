@@ -388,4 +388,17 @@ func TestTeacherWithoutSkill(t *testing.T) {
 	}}
 	_, _, err := look(t, r)
 	checkError(t, err, "labelled rows of Run.Valid; want more than chance, 2")
+
+	// One class far above the others in each pixel, and all pixels alike.
+	r.AnyTeacher = true
+	r.Teacher = teacher.Func{Says: k.teacher().Says, Do: func(_ context.Context, b data.Batch) (data.Signals, error) {
+		z := make([]float64, b.N*k.shape.TotalSize())
+		for i := range z {
+			z[i] = float64(100 * (i / (high * broad) % colours))
+		}
+		return data.Signals{"logits": dense[float64](z, append([]int{b.N}, k.shape...)...)}, nil
+	}}
+	if p, _, err := look(t, r); err != nil || p.OneHot != 1 {
+		t.Errorf("error %v, one-hot %v; want 1", err, p.OneHot)
+	}
 }
