@@ -3,6 +3,7 @@ package distill
 import (
 	"fmt"
 
+	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
@@ -30,7 +31,7 @@ type BCE struct {
 func (m BCE) Loss(b *student.Builder, l Lesson) Rows {
 	z := l.Tap(orLogits(m.Student))
 	if l.Label != nil && l.Label.Dtype() == tensor.Int {
-		return m.ofClasses(b, l, l.matrix(z).Shape()[1])
+		return m.ofClasses(b, l, l.matrix(z))
 	}
 	label := l.Label
 	if l.Task != data.Classification || label == nil {
@@ -40,12 +41,11 @@ func (m BCE) Loss(b *student.Builder, l Lesson) Rows {
 	return Rows{Value: b.Op(graph.BCE(z, label, m.Yes))}
 }
 
-// ofClasses is the loss of a student with so many logits for a row.
-func (m BCE) ofClasses(b *student.Builder, l Lesson, logits int) Rows {
-	if logits != 1 {
-		b.Check(fmt.Errorf("the labels are classes, and the student has %d logits for a row; BCE wants a single one, or labels of data.NewMultiLabel: take CrossEntropy", logits))
+// ofClasses is the loss of a single logit for each row, z (R, 1).
+func (m BCE) ofClasses(b *student.Builder, l Lesson, z *gorgonia.Node) Rows {
+	if n := z.Shape()[1]; n != 1 {
+		b.Check(fmt.Errorf("the labels are classes, and the student has %d logits for a row; BCE wants a single one, or labels of data.NewMultiLabel: take CrossEntropy", n))
 	}
-	z := l.matrix(l.Tap(orLogits(m.Student)))
 	return Rows{Value: b.Op(graph.BCE(z, l.Label, m.Yes)), Weight: l.labelled()}
 }
 

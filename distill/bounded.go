@@ -12,7 +12,7 @@ import (
 // Bounded is the loss of a regression whose teacher is a bound and no target: the
 // mean squared distance of a student's row from its label where that is more
 // than the teacher's, less Margin, and else 0 (Chen et al. 2017, Learning
-// Efficient Object Detection Models with Knowledge Distillation, equation 6, with
+// Efficient Object Detection Models with Knowledge Distillation, section 3.3, with
 // the mean over the numbers of a row for their sum). It stands beside a hard
 // term, as in
 //

@@ -13,8 +13,9 @@ import (
 )
 
 // Measure is how the student does on one epoch of a source, in eval mode. The
-// teacher may be nil. Loss and Terms are not measured. It fails when the source
-// is not what the student or the teacher was made for.
+// teacher may be nil. What is measured follows from the Task of the source; Loss
+// and Terms are not. It fails when the source is not what the student or the
+// teacher was made for.
 func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.Teacher) (Metrics, error) {
 	if m == nil || src == nil {
 		return Metrics{}, errors.New("distill: Measure wants a student and a source; one is nil")

@@ -35,7 +35,8 @@ type Metrics struct {
 	// that answers only its top-k logits.
 	Agreement, TeacherKL float64
 
-	// What some tasks have besides, and nil in others.
+	// Answers are of yes-or-no questions and of two classes, Numbers of a
+	// regression, Pixels of labels (B, H, W): nil elsewhere.
 	Answers *Answers
 	Numbers *Numbers
 	Pixels  *Pixels

@@ -77,7 +77,39 @@ func tasks() map[string]task {
 		}
 		return all
 	}
+	bright := func(x []float64) (all []float64) {
+		for p := range high * broad {
+			all = append(all, x[p%taskIn]+x[p%3])
+		}
+		return all
+	}
+	seen := func(n int) *data.Memory {
+		in, x := inputs(n)
+		label := ints(of(x, func(x []float64) (all []float64) {
+			for _, z := range bright(x) {
+				all = append(all, max(0, math.Copysign(1, z)))
+			}
+			return all
+		}))
+		for i := 3; i < len(label); i += 7 {
+			label[i] = data.Unlabelled
+		}
+		set, err := data.NewMemory(in, tensor.New(tensor.WithShape(n, high, broad), tensor.WithBacking(label)), []string{"dark", "bright"})
+		return weighed(set, err, n, high, broad)
+	}
+	binary := []Term{{Name: "hard", Loss: BCE{}}, {Name: "soft", Loss: BinaryKL{T: Constant(2)}}}
 	return map[string]task{
+		"bright pixels": {set: seen, shape: tensor.Shape{high, broad}, says: bright, terms: binary},
+		"a channel":     {set: seen, shape: tensor.Shape{1, high, broad}, says: bright, terms: binary},
+		"one question": {
+			set: func(n int) *data.Memory {
+				in, x := inputs(n)
+				set, err := data.NewMultiLabel(in, dense[float64](of(x, func(x []float64) []float64 { return yes(x)[:1] }), n), nil)
+				return weighed(set, err, n)
+			},
+			shape: tensor.Shape{1}, says: func(x []float64) []float64 { return logits(x)[:1] },
+			terms: binary,
+		},
 		"numbers": {
 			set: func(n int) *data.Memory {
 				in, x := inputs(n)
@@ -351,7 +383,7 @@ func TestWrongTermsOfATask(t *testing.T) {
 
 // A teacher that says less of the labels than their mean does is refused.
 func TestTeacherWithoutSkill(t *testing.T) {
-	for _, name := range []string{"numbers", "a number", "answers"} {
+	for _, name := range []string{"numbers", "a number", "answers", "one question"} {
 		k := tasks()[name]
 		r := k.run(k.set(40), 8, 1)
 		p, _, err := look(t, r)
@@ -375,7 +407,7 @@ func TestTeacherWithoutSkill(t *testing.T) {
 			t.Errorf("%s: error %v, warnings %q; want a warning alone", name, err, p.Warnings)
 		}
 	}
-	for _, name := range []string{"an answer", "pixels"} {
+	for _, name := range []string{"an answer", "pixels", "bright pixels", "a channel"} {
 		k := tasks()[name]
 		if p, _, err := look(t, k.run(k.set(40), 8, 1)); err != nil || p.TeacherAccuracy != 1 {
 			t.Errorf("%s: error %v, %+v; want a teacher that is always right", name, err, p)

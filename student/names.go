@@ -71,20 +71,15 @@ func (m *Model) LoadNamed(r io.Reader, names Names) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, fmt.Errorf("student: load: %w", err)
 	}
-	matching := matching{model: m, names: names, rules: rules, tensors: map[string]safetensors.Tensor{}}
-	matching.match(f)
-	if err := matching.err(); err != nil {
-		return Loaded{}, fmt.Errorf("student: load: %w", err)
-	}
-	if m.dtype == tensor.Float64 {
-		err = fillAll[float64](&matching)
-	} else {
-		err = fillAll[float32](&matching)
+	x := &matching{model: m, names: names, rules: rules, tensors: map[string]safetensors.Tensor{}}
+	x.match(f)
+	if err = x.err(); err == nil {
+		err = x.fill()
 	}
 	if err != nil {
 		return Loaded{}, fmt.Errorf("student: load: %w", err)
 	}
-	return matching.loaded, nil
+	return x.loaded, nil
 }
 
 // compile checks the names, and compiles the rules.
@@ -208,7 +203,14 @@ func matches(patterns []string, name string) bool {
 	})
 }
 
-// fillAll writes the tensors to the parameters, if all of them can be written.
+// fill writes the tensors to the parameters, if all of them can be written.
+func (x *matching) fill() error {
+	if x.model.dtype == tensor.Float64 {
+		return fillAll[float64](x)
+	}
+	return fillAll[float32](x)
+}
+
 func fillAll[F float32 | float64](x *matching) error {
 	all := map[*Param][]F{}
 	for p := range x.model.Params() {

@@ -47,7 +47,7 @@ func huber[F kernel.Float](delta float64) pairFunc[F] {
 
 // Bounded is the mean over C of (z-y)² for each row of z and the label y, both
 // (R, C), and 0 where that and margin do not exceed what it is of the teacher's
-// t (Chen et al. 2017, equation 6).
+// t (Chen et al. 2017, section 3.3).
 func Bounded(z, t, y *gorgonia.Node, margin float64) (*gorgonia.Node, error) {
 	if err := checkRows("bounded", z, t, y); err != nil {
 		return nil, err
