@@ -43,8 +43,8 @@ func NewBatch(s Spec, rows int) (Batch, error) {
 // Append reads a view of sample i of set into the first row of padding of a
 // batch that [NewBatch] made from the set's spec. What was read must be
 // finite, labels must be Unlabelled or below the count of classes, soft labels
-// 0 or more with a sum of 1 or all 0, and weights must not be negative. After an
-// error the batch is not to be used.
+// 0 or more with a sum of 1 or all 0, those of MultiLabel 0 to 1, and weights
+// must not be negative. After an error the batch is not to be used.
 func (b *Batch) Append(set Set, i int, view uint64) error {
 	if set == nil {
 		return fmt.Errorf("data: Append: %w", errNilSet)
@@ -52,7 +52,7 @@ func (b *Batch) Append(set Set, i int, view uint64) error {
 	if b.Weight == nil || b.N == b.Weight.Shape()[0] {
 		return fmt.Errorf("data: row %d: the batch has no room for more than %d samples", i, b.N)
 	}
-	id, err := b.readRow(b.N, set, i, func(uint64) uint64 { return view }, len(set.Spec().Classes))
+	id, err := b.readRow(b.N, set, i, func(uint64) uint64 { return view }, set.Spec())
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (b *Batch) Append(set Set, i int, view uint64) error {
 // readRow reads a view of sample i of set, which depends on the sample's id,
 // into row r, where there is padding. A panic of the set becomes an error, for
 // it may be on a goroutine that nobody else watches.
-func (b *Batch) readRow(r int, set Set, i int, view func(id uint64) uint64, classes int) (id ID, err error) {
+func (b *Batch) readRow(r int, set Set, i int, view func(id uint64) uint64, spec Spec) (id ID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -79,12 +79,12 @@ func (b *Batch) readRow(r int, set Set, i int, view func(id uint64) uint64, clas
 	if err := set.Read(i, id.View, Sample{Batch: b, Row: r}); err != nil {
 		return id, err
 	}
-	return id, b.checkRow(r, classes)
+	return id, b.checkRow(r, spec)
 }
 
 // checkRow says what is wrong with the values of row r. Of several inputs it
 // names the first in the alphabet.
-func (b *Batch) checkRow(r, classes int) error {
+func (b *Batch) checkRow(r int, spec Spec) error {
 	bad, at := "", -1
 	for name, t := range b.In {
 		if i := notFinite(t, r); i >= 0 && (at < 0 || name < bad) {
@@ -94,9 +94,11 @@ func (b *Batch) checkRow(r, classes int) error {
 	if at >= 0 {
 		return fmt.Errorf("input %q is not finite at element %d", bad, at)
 	}
-	if err := errors.Join(checkSoft(Row[float32](b.Label, r)), checkSoft(Row[float64](b.Label, r))); err != nil {
+	err := errors.Join(checkFloats(spec.Task, Row[float32](b.Label, r)), checkFloats(spec.Task, Row[float64](b.Label, r)))
+	if err != nil {
 		return err
 	}
+	classes := len(spec.Classes)
 	for _, class := range Row[int](b.Label, r) {
 		if class < Unlabelled || classes > 0 && class >= classes {
 			return fmt.Errorf("label is %d; want %s", class, classRange(classes))
@@ -113,9 +115,6 @@ func (b *Batch) checkRow(r, classes int) error {
 // checkSoft wants probabilities, or all zeros where there is no label. The sum
 // has room for rounding to float32.
 func checkSoft[E float32 | float64](label []E) error {
-	if i := firstNotFinite(label); i >= 0 {
-		return fmt.Errorf("label is not finite at element %d", i)
-	}
 	sum := 0.0
 	for i, p := range label {
 		if p < 0 {
@@ -170,6 +169,9 @@ func (s Spec) check(rows int) error {
 	if s.Views < 0 {
 		return fmt.Errorf("data: Spec.Views is %d; want 0 or more", s.Views)
 	}
+	if s.Task < Classification || s.Task > Regression {
+		return fmt.Errorf("data: Spec.Task is %d; want Classification, MultiLabel or Regression", s.Task)
+	}
 	if err := s.checkClasses(); err != nil || !s.labelled() {
 		return err
 	}
@@ -186,23 +188,6 @@ func (s Spec) checkClasses() error {
 			return fmt.Errorf("data: Spec.Classes has %q twice", name)
 		}
 		seen[name] = true
-	}
-	return nil
-}
-
-func (s Spec) checkLabel() error {
-	shape := s.Label.Shape
-	if s.Label.Dtype == tensor.Int {
-		if len(shape) > 1 {
-			return fmt.Errorf("data: Spec.Label has shape %v; want () or (T) for classes", shape)
-		}
-		return nil
-	}
-	if len(shape) != 1 {
-		return fmt.Errorf("data: Spec.Label has shape %v; want (C) for soft labels", shape)
-	}
-	if c := len(s.Classes); c > 0 && c != shape[0] {
-		return fmt.Errorf("data: Spec.Classes has %d names, but soft labels have %d values", c, shape[0])
 	}
 	return nil
 }

@@ -59,11 +59,14 @@ type Norm struct {
 type Spec struct {
 	// In are the inputs by name.
 	In map[string]Field
-	// Label is the field of the labels: tensor.Int with shape () or (T) for
-	// classes, a float type with shape (C) for soft labels, probabilities, and
-	// the zero Field where there are none.
+	// Label is the field of the labels: tensor.Int with shape (), (T) or (H, W)
+	// for classes, a float type with shape (C) for soft labels, probabilities,
+	// and the zero Field where there are none. Task says what else there is.
 	Label Field
-	// Classes are the names of the classes, in the order of the logits.
+	// Task is what labels mean; zero is Classification.
+	Task Task
+	// Classes are the names of the classes, in the order of the logits. They may
+	// be unknown, and in other tasks they are the names of the student's outputs.
 	Classes []string
 	// Norm is what was done to the raw inputs, by name. It travels with the
 	// student.
@@ -91,12 +94,12 @@ type Batch struct {
 	ID []ID
 	// In are the inputs: (B, shape...).
 	In Signals
-	// Label is (B) or (B, T) of tensor.Int, with Unlabelled where there is
-	// none; (B, C) of a float type for soft labels, each row with a sum of 1,
-	// or all 0 where there is none; or nil.
+	// Label is (B), (B, T) or (B, H, W) of tensor.Int, with Unlabelled where
+	// there is none; (B, C) of a float type for soft labels, each row with a sum
+	// of 1, or all 0 where there is none; what another Task has; or nil.
 	Label *tensor.Dense
-	// Weight is (B) or (B, T) of tensor.Float32: how much a row counts.
-	// Padding has weight 0.
+	// Weight is of tensor.Float32: how much a row counts. It is (B), and has
+	// the shape of labels that are of tensor.Int. Padding has weight 0.
 	Weight *tensor.Dense
 }
 

@@ -73,11 +73,11 @@ func Balance(set Set) (Balanced, error) {
 func classOf(set Set, spec Spec, i int) (int, error) {
 	b := Batch{Label: spec.Label.rows(1), Weight: Field{Dtype: tensor.Float32}.rows(1)}
 	plain := func(uint64) uint64 { return 0 }
-	if _, err := b.readRow(0, set, i, plain, len(spec.Classes)); err != nil {
+	if _, err := b.readRow(0, set, i, plain, spec); err != nil {
 		if b, err = NewBatch(spec, 1); err != nil {
 			return 0, err
 		}
-		if _, err := b.readRow(0, set, i, plain, len(spec.Classes)); err != nil {
+		if _, err := b.readRow(0, set, i, plain, spec); err != nil {
 			return 0, err
 		}
 	}

@@ -44,7 +44,7 @@ func (f *filler) read(b *Batch, r, n int) (err error) {
 		again = f.again[n]
 	}
 	view := func(id uint64) uint64 { return f.view(id, again) }
-	b.ID[r], err = b.readRow(r, f.set, f.rows[n], view, len(f.spec.Classes))
+	b.ID[r], err = b.readRow(r, f.set, f.rows[n], view, f.spec)
 	return err
 }
 

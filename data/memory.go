@@ -21,17 +21,35 @@ type Memory struct {
 
 // NewMemory is a set of the samples along the leading axis of the inputs.
 // Inputs are of tensor.Float32, Float64 or Int, or of tensor.Uint8: bytes stay
-// bytes in memory and are read as float32, unscaled. Label is nil, (N) or
-// (N, T) of tensor.Int, or (N, C) of a float type; classes may be nil. Sample
-// i has id i and weight 1: see [Memory.WithIDs] and [Memory.WithWeights].
+// bytes in memory and are read as float32, unscaled. Label is nil, (N, ...)
+// of tensor.Int, or (N, C) of a float type; classes may be nil. Sample
+// i has id i and weight 1: see [Memory.WithIDs] and [Memory.WithWeights]. A label
+// of several axes is one for each token or pixel: (N, T) or (N, H, W).
 //
 // It fails on shapes and dtypes that do not fit, on values that are not finite,
 // on labels that are neither Unlabelled nor one of the classes, and on soft
 // labels that are neither probabilities nor all 0. The tensors are kept, not
 // copied: they must not be written to any more.
 func NewMemory(in Signals, label *tensor.Dense, classes []string) (*Memory, error) {
+	return newMemory(Classification, in, label, classes)
+}
+
+// NewMultiLabel is [NewMemory] for yes or no to each of C questions: label is
+// (N, C) of a float type, or (N) of one question, from 0 for no to 1 for yes.
+// Names are those of the questions, and may be nil.
+func NewMultiLabel(in Signals, label *tensor.Dense, names []string) (*Memory, error) {
+	return newMemory(MultiLabel, in, label, names)
+}
+
+// NewRegression is [NewMemory] for numbers: label is (N, ...) of a float type.
+// Names are those of the numbers of a sample, and may be nil.
+func NewRegression(in Signals, label *tensor.Dense, names []string) (*Memory, error) {
+	return newMemory(Regression, in, label, names)
+}
+
+func newMemory(task Task, in Signals, label *tensor.Dense, names []string) (*Memory, error) {
 	m := &Memory{
-		spec: Spec{In: make(map[string]Field, len(in)), Classes: slices.Clone(classes), Views: 1},
+		spec: Spec{In: make(map[string]Field, len(in)), Task: task, Classes: slices.Clone(names), Views: 1},
 		rows: Batch{In: maps.Clone(in), Label: label},
 	}
 	for _, name := range slices.Sorted(maps.Keys(in)) {
@@ -81,7 +99,7 @@ func (m *Memory) field(t *tensor.Dense) (Field, error) {
 // seal checks the rows and prepares the fingerprint.
 func (m *Memory) seal() (*Memory, error) {
 	for i := range m.rows.N {
-		if err := m.rows.checkRow(i, len(m.spec.Classes)); err != nil {
+		if err := m.rows.checkRow(i, m.spec); err != nil {
 			return nil, fmt.Errorf("data: row %d, sample %d: %w", i, m.ID(i), err)
 		}
 	}
@@ -106,7 +124,7 @@ func (m *Memory) WithIDs(ids []uint64) (*Memory, error) {
 }
 
 // WithWeights is the set with weights of tensor.Float32, finite and not
-// negative: (N), or (N, T) where labels have that shape.
+// negative: (N), or in the shape of labels of tensor.Int.
 func (m *Memory) WithWeights(w *tensor.Dense) (*Memory, error) {
 	if m.rows.N == 0 {
 		return nil, errors.New("data: WithWeights of an empty set")
@@ -195,5 +213,8 @@ func (m *Memory) fingerprint() [32]byte {
 	d.texts(m.spec.Classes)
 	d.number(len(m.ids))
 	numbers(d, m.ids)
+	if m.spec.Task != Classification {
+		d.text(m.spec.Task.String())
+	}
 	return d.sum()
 }

@@ -164,6 +164,8 @@ func (s Spec) differs(t Spec) string {
 		return "inputs"
 	case !s.Label.equal(t.Label):
 		return "labels"
+	case s.Task != t.Task:
+		return "task"
 	case !slices.Equal(s.Classes, t.Classes):
 		return "classes"
 	case !maps.EqualFunc(s.Norm, t.Norm, Norm.equal):
@@ -180,7 +182,8 @@ func (n Norm) equal(m Norm) bool { return slices.Equal(n.Mean, m.Mean) && slices
 
 // HideLabels is a set where samples have no label, but for those with keep(i):
 // Unlabelled for classes, all zeros for soft labels. It calls keep once for
-// each sample.
+// each sample. Of another task than Classification, where zeros are labels too,
+// give the samples no weight, or leave them out.
 func HideLabels(set Set, keep func(i int) bool) (Set, error) {
 	switch {
 	case set == nil:
@@ -191,6 +194,8 @@ func HideLabels(set Set, keep func(i int) bool) (Set, error) {
 		return nil, errors.New("data: HideLabels of an empty set")
 	case !set.Spec().labelled():
 		return nil, errors.New("data: HideLabels of a set without labels")
+	case set.Spec().Task != Classification:
+		return nil, fmt.Errorf("data: HideLabels of a set for %v; want Classification", set.Spec().Task)
 	}
 	var hidden []int
 	hide := make([]bool, set.Len())

@@ -106,17 +106,25 @@ func (r *Run) checkData(field string, spec data.Spec, card teacher.Card) error {
 	if err := sameClasses(field+" and the teacher", spec.Classes, card.Classes); err != nil {
 		return err
 	}
-	if err := sameCount(field, spec.Classes, "teacher", card.Signals[teacher.Logits]); err != nil {
+	if err := sameCount(field, spec, "teacher", card.Signals[teacher.Logits]); err != nil {
 		return err
 	}
-	return sameCount(field, spec.Classes, "student", r.Student.Taps()["logits"])
+	return sameCount(field, spec, "student", r.Student.Taps()["logits"])
 }
 
-// sameCount refuses logits that are not one for each class, where both are
-// known.
-func sameCount(field string, classes []string, who string, logits data.Field) error {
-	if n := last(logits.Shape); n > 0 && len(classes) > 0 && n != len(classes) {
-		return fmt.Errorf("distill: the %s's logits are %v for a sample; %s has %d classes", who, logits.Shape, field, len(classes))
+// sameCount refuses logits that are not one for each class, or whatever else has
+// a name, where both are known.
+func sameCount(field string, spec data.Spec, who string, logits data.Field) error {
+	names := len(spec.Classes)
+	if names == 0 || logits.Dtype.Type == nil {
+		return nil
+	}
+	n, what := classCount(logits, spec.Label), "classes"
+	if spec.Task != data.Classification {
+		n, what = logits.Size(), "names for what it asks"
+	}
+	if n != names {
+		return fmt.Errorf("distill: the %s's logits are %v for a sample; %s has %d %s", who, logits.Shape, field, names, what)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func newCourse(m *student.Model, src data.Source, t teacher.Teacher, card teache
 	c := course{student: m, teacher: t, card: card, spec: src.Spec(), used: &recycler{}}
 	c.source = c.used.lend(src)
 	if c.classes = len(c.spec.Classes); c.classes == 0 {
-		c.classes = last(m.Taps()["logits"].Shape)
+		c.classes = classCount(m.Taps()["logits"], c.spec.Label)
 	}
 	return c
 }
@@ -144,7 +144,29 @@ func checkBatch(b data.Batch, spec data.Spec, classes int) error {
 	if b.Label.Shape()[0] != b.Weight.Shape()[0] {
 		return fmt.Errorf("distill: a batch has labels %v and weights %v; want one size", b.Label.Shape(), b.Weight.Shape())
 	}
+	if spec.Label.Dtype != tensor.Int {
+		return checkTargets(b, spec.Task)
+	}
 	return checkLabels(b, classes)
+}
+
+// classCount is the number of classes that a sample has logits for, beside labels
+// of a field, and 0 without logits. A single one is that of the second class of
+// two.
+func classCount(logits, label data.Field) int {
+	var axes tensor.Shape
+	if label.Dtype == tensor.Int {
+		axes = label.Shape
+	}
+	switch {
+	case logits.Dtype.Type == nil:
+		return 0
+	case channelsFirst(logits.Shape, axes):
+		return max(logits.Shape[0], 2)
+	case slices.Equal(logits.Shape, axes):
+		return 2
+	}
+	return max(last(logits.Shape), 2)
 }
 
 // last is the last axis, 0 of none.
@@ -209,6 +231,24 @@ func checkWeights(b data.Batch) error {
 		}
 	}
 	return nil
+}
+
+// checkTargets wants labels that are no classes to be numbers, and answers to be
+// from 0 to 1.
+func checkTargets(b data.Batch, task data.Task) error {
+	for r := range b.N {
+		if !finite(data.Row[float32](b.Label, r)) || !finite(data.Row[float64](b.Label, r)) {
+			return fmt.Errorf("distill: the label of sample %d has a NaN or an infinity; want finite numbers", b.ID[r].Sample)
+		}
+		if task == data.MultiLabel && (!unit(data.Row[float32](b.Label, r)) || !unit(data.Row[float64](b.Label, r))) {
+			return fmt.Errorf("distill: the label of sample %d has an answer that is not from 0 to 1; want 0 for no, 1 for yes", b.ID[r].Sample)
+		}
+	}
+	return nil
+}
+
+func unit[T floating](row []T) bool {
+	return !slices.ContainsFunc(row, func(v T) bool { return v < 0 || v > 1 })
 }
 
 func checkLabels(b data.Batch, count int) error {

@@ -1,11 +1,11 @@
 package distill
 
 import (
-	"errors"
 	"fmt"
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 )
@@ -23,14 +23,13 @@ type CrossEntropy struct {
 
 // Loss implements [Loss].
 func (c CrossEntropy) Loss(b *student.Builder, l Lesson) Rows {
-	if l.Label == nil {
-		b.Check(errors.New("there are no labels; CrossEntropy wants some"))
-	}
+	label := l.labels("CrossEntropy", data.Classification, "BCE for answers, MSE, L1 or Huber with Label for numbers")
 	z := l.Tap(orLogits(c.Student))
-	if l.Label.Dtype() != tensor.Int {
-		return Rows{Value: b.Op(graph.SoftCrossEntropy(z, l.Label, c.Smoothing))}
+	l.several(z, "CrossEntropy", "BCE")
+	if label.Dtype() != tensor.Int {
+		return Rows{Value: b.Op(graph.SoftCrossEntropy(z, label, c.Smoothing))}
 	}
-	return Rows{Value: b.Op(graph.CrossEntropy(z, l.Label, c.Smoothing)), Weight: l.labelled()}
+	return Rows{Value: b.Op(graph.CrossEntropy(z, label, c.Smoothing)), Weight: l.labelled()}
 }
 
 func (c CrossEntropy) validate(int) error {

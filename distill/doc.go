@@ -36,11 +36,25 @@
 // temperature is a function of the step. A learned projection is a parameter
 // that the loss asks its builder for, as [Hint] does.
 //
+// # What is learnt
+//
+// The Task of the data says what labels mean, and with that what the student is
+// measured by; the terms go with it:
+//
+//	labels                            hard term                    soft term
+//	classes (B), (B, T), (B, H, W)    CrossEntropy                 KL
+//	classes 0 and 1, a single logit   BCE                          BinaryKL
+//	data.MultiLabel                   BCE                          BinaryKL
+//	data.Regression                   MSE, L1, Huber with Label    MSE, L1, Huber, Bounded
+//
+// The student's output is the tap "logits" in all of them, numbers too. A term
+// that is of another task is refused before the first step.
+//
 // # What it refuses
 //
 // Before the first step: data, teacher and student that do not fit each other
-// in shape, dtype or classes; a teacher that is no better than chance on
-// Run.Valid; a temperature that a top-k cache cannot answer; a checkpoint of
+// in shape, dtype, task or classes; a teacher that is no better than chance on
+// Run.Valid, or than the mean of the labels; a temperature that a top-k cache cannot answer; a checkpoint of
 // another run. During it: a loss or a gradient that is no number
 // ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
 // ([ErrTeacherChanged]).

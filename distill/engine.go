@@ -40,12 +40,14 @@ type engine struct {
 	weigh   *student.Program // computes only the weights of the rows
 	rows    []Rows
 	means   []*gorgonia.Node
-	scores  *gorgonia.Node // the logits of the student, nil if it has none for each row
+	scores  *gorgonia.Node // the logits of the student, (R, C), nil if it has none for each row
+	taught  *gorgonia.Node // those of the teacher, or the classes of its largest ones
 	totals  []float64      // weight of all rows of the step, for each term
 	sums    map[*student.Param]*tensor.Dense
 
 	// What is made anew in each step, and keeps its memory.
 	row    []float64
+	label  []float64
 	params []*student.Param
 	by     []*tensor.Dense // the gradients by params
 }
@@ -61,9 +63,9 @@ func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.
 			e.add(b.Scope(t.Name).With(extra), i, t)
 		}
 		if !mode.Training {
-			return nil, e.observed()
+			return nil, e.observed(b)
 		}
-		return e.combine(b), e.observed()
+		return e.combine(b), e.observed(b)
 	})
 	if err != nil {
 		return nil, err
@@ -104,16 +106,31 @@ func (e *engine) combine(b *student.Builder) *gorgonia.Node {
 }
 
 // observed are the nodes that are looked at besides the cost.
-func (e *engine) observed() []*gorgonia.Node {
+func (e *engine) observed(b *student.Builder) []*gorgonia.Node {
 	all := append([]*gorgonia.Node(nil), e.means...)
-	n := e.lesson.Student["logits"]
-	if n == nil {
+	l := e.lesson
+	l.b = b
+	if e.scores = l.scores(l.Student[teacher.Logits]); e.scores == nil {
 		return all
 	}
-	if n.Dims() == 2 && n.Dtype() != tensor.Int && n.Shape()[0] == e.lesson.Weight.Shape()[0] {
-		e.scores = n
+	if e.taught = l.scores(l.Teacher[teacher.Logits]); e.taught != nil && e.taught.Shape().Eq(e.scores.Shape()) {
+		return append(all, e.scores, e.taught)
 	}
-	return append(all, n)
+	e.taught = nil
+	if n := l.Teacher[teacher.Logits+teacher.IDSuffix]; n != nil && n.Dims() == 2 && n.Shape()[0] == e.scores.Shape()[0] {
+		e.taught = n
+		all = append(all, n)
+	}
+	return append(all, e.scores)
+}
+
+// scores is a tap or signal as (R, C), nil if it does not have a row for each of
+// the lesson's. A class has one number, and what is no class may have any shape.
+func (l Lesson) scores(n *gorgonia.Node) *gorgonia.Node {
+	if n == nil || n.Dtype() == tensor.Int || n.Shape()[0] != l.Weight.Shape()[0] || l.Task == data.Classification && n.Dims() > 2 {
+		return nil
+	}
+	return l.matrix(n)
 }
 
 // An outcome is what a pass over some batches came to.
@@ -217,23 +234,51 @@ func (e *engine) read(out *outcome, b taught) {
 		out.terms[i].Value += e.program.Scalar(n)
 	}
 	out.rows += b.N
-	logits, labels := e.logits(), classes(b.Batch)
-	if logits == nil || labels == nil {
+	logits := e.logits()
+	if logits == nil || b.Label == nil {
 		return
 	}
 	for r, w := range b.Weight.Float32s() {
-		if y := labels[r]; y >= 0 && w > 0 {
-			out.labelled += float64(w)
-			if e.first(logits, r) == y {
-				out.right += float64(w)
-			}
+		if w > 0 {
+			right, of := e.right(logits, b.Label, r)
+			out.right += float64(w) * right
+			out.labelled += float64(w) * of
 		}
 	}
+}
+
+// right is how many answers of row r are right, of so many that there are.
+func (e *engine) right(logits, label *tensor.Dense, r int) (right, of float64) {
+	switch {
+	case label.Dtype() == tensor.Int:
+		y := label.Ints()[r]
+		if y < 0 {
+			return 0, 0
+		}
+		if e.first(logits, r) == y {
+			right = 1
+		}
+		return right, 1
+	case e.lesson.Task == data.MultiLabel && label.Shape().TotalSize() == logits.Shape().TotalSize():
+		e.row, e.label = rowOf(e.row, logits, r), labelRow(e.label, label, r, logits.Shape()[1])
+		for c, z := range e.row {
+			if isYes(z) == (e.label[c] > 0.5) {
+				right++
+			}
+		}
+		return right, float64(len(e.row))
+	}
+	return 0, 0
 }
 
 // logits are the student's in the last run, (R, C), nil if it has none for
 // each row.
 func (e *engine) logits() *tensor.Dense { return e.program.Value(e.scores) }
+
+// taughtLogits are the teacher's in the last run, of the same shape, or the
+// classes of its largest ones (R, k), nil if they cannot be compared with the
+// student's.
+func (e *engine) taughtLogits() *tensor.Dense { return e.program.Value(e.taught) }
 
 // classes are the labels of a batch, nil if they are no classes.
 func classes(b data.Batch) []int {
@@ -245,7 +290,7 @@ func classes(b data.Batch) []int {
 
 // first is the class with the largest logit of row r.
 func (e *engine) first(logits *tensor.Dense, r int) int {
-	e.row = rowOf(e.row, logits, r)
+	e.row = classRow(e.row, logits, r)
 	return argmax(e.row)
 }
 

@@ -15,13 +15,15 @@ import (
 )
 
 // A Case is given values to take a loss of. The leading axis of all of them
-// counts samples: logits are (B, C), or (B, T, C) with labels (B, T).
+// counts samples: logits are (B, C), or (B, T, C) with labels (B, T), and so on, see [Lesson].
 type Case struct {
 	// Student and Teacher are the values of the student's taps and the
 	// teacher's signals, such as "logits".
 	Student, Teacher data.Signals
-	// Label and Weight are as in [data.Batch]: nil means none, and 1 each.
+	// Label and Weight are as in [data.Batch]: nil means none, and 1 each. Task is
+	// what labels mean; zero is Classification.
 	Label, Weight *tensor.Dense
+	Task          data.Task
 	// Temps are the temperatures of a teacher's top-k logits.
 	Temps []float64
 }
@@ -55,7 +57,7 @@ func evaluate(loss Loss, c Case) (value, weight float64, grads data.Signals, err
 		}
 		e.feed = newFeed(b, taps, spec, card)
 		e.add(b.Scope("loss").With(own), 0, e.terms[0])
-		return e.combine(b), e.observed()
+		return e.combine(b), e.observed(b)
 	})
 	if err != nil {
 		return 0, 0, nil, err
@@ -100,6 +102,7 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 		}
 		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
 	}
+	spec.Task = c.Task
 	b = data.Batch{N: rows, ID: make([]data.ID, rows), Label: c.Label, Weight: c.Weight}
 	if c.Label != nil && c.Label.Dims() < 1 {
 		return b, spec, card, d, errors.New("distill: Case.Label is a number; want one for each sample")
@@ -112,7 +115,7 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 	}
 	classes := 0
 	if v := c.Student["logits"]; v != nil {
-		classes = last(v.Shape()[1:])
+		classes = classCount(data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}, spec.Label)
 	}
 	if err := checkBatch(b, spec, classes); err != nil {
 		return b, spec, card, d, err

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -33,7 +34,7 @@ func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher
 	if spec.Label.Dtype == tensor.Int {
 		axes = append(axes, spec.Label.Shape...)
 	}
-	f := &feed{lesson: Lesson{Student: student.Taps{}, Teacher: student.Taps{}, temps: card.Temps}}
+	f := &feed{lesson: Lesson{Student: student.Taps{}, Teacher: student.Taps{}, Task: spec.Task, temps: card.Temps}}
 	rows := tensor.Shape(axes).TotalSize()
 	f.lesson.Weight = f.add(b, "weight", b.Dtype(), tensor.Shape{rows}, func(t data.Batch, _ data.Signals) *tensor.Dense { return t.Weight })
 	if spec.Label.Dtype.Type != nil {
@@ -45,16 +46,15 @@ func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher
 		if field.Dtype == tensor.Int {
 			d = tensor.Int
 		}
-		shape := flat(append(tensor.Shape{b.Rows()}, field.Shape...), axes)
-		f.lesson.Teacher[name] = f.add(b, "teacher/"+name, d, shape,
-			func(_ data.Batch, s data.Signals) *tensor.Dense { return s[name] })
+		shape := append(tensor.Shape{b.Rows()}, field.Shape...)
+		if !channelsFirst(field.Shape, axes[1:]) {
+			shape = flat(shape, axes)
+		}
+		n := f.add(b, "teacher/"+name, d, shape, func(_ data.Batch, s data.Signals) *tensor.Dense { return s[name] })
+		f.lesson.Teacher[name] = inRows(b.Scope("teacher").Scope(name), n, axes)
 	}
 	for _, name := range slices.Sorted(maps.Keys(taps)) {
-		n := taps[name]
-		f.lesson.Student[name] = n
-		if shape := flat(n.Shape(), axes); !shape.Eq(n.Shape()) {
-			f.lesson.Student[name] = b.Scope(name).Reshape(n, shape...)
-		}
+		f.lesson.Student[name] = inRows(b.Scope(name), taps[name], axes)
 	}
 	return f
 }
@@ -67,11 +67,31 @@ func (f *feed) label(b *student.Builder, field data.Field, rows int) {
 	f.lesson.Label = f.add(b, "label", d, shape, func(t data.Batch, _ data.Signals) *tensor.Dense { return t.Label })
 }
 
-// flat is (B·T, ...) for a shape (B, T, ...) of tokens, and any other shape as
-// it is.
+// inRows is n as (R, ...), for labels with the given axes, that of the batch
+// first. What has no rows of that kind stays as it is.
+func inRows(b *student.Builder, n *gorgonia.Node, axes []int) *gorgonia.Node {
+	if n.Dtype() == tensor.Int {
+		return n
+	}
+	if channelsFirst(n.Shape()[1:], axes[1:]) {
+		n = b.Op(graph.ChannelsLast(n))
+	}
+	if shape := flat(n.Shape(), axes); len(axes) > 1 && !slices.Equal(shape, n.Shape()) {
+		n = b.Reshape(n, shape...)
+	}
+	return n
+}
+
+// channelsFirst says whether a sample's shape is (C, H, W), for labels (H, W).
+func channelsFirst(shape tensor.Shape, axes []int) bool {
+	return len(axes) == 2 && len(shape) == 3 && slices.Equal(shape[1:], axes)
+}
+
+// flat is (B·T, ...) for a shape (B, T, ...) of tokens, (B·H·W, ...) for one of
+// pixels, and any other shape as it is.
 func flat(shape tensor.Shape, axes []int) tensor.Shape {
 	n := len(axes)
-	if n < 2 || len(shape) <= n || !slices.Equal(shape[:n], axes) {
+	if n < 2 || len(shape) < n || !slices.Equal(shape[:n], axes) {
 		return shape
 	}
 	return append(tensor.Shape{tensor.Shape(axes).TotalSize()}, shape[n:]...)

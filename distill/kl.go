@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 )
@@ -24,6 +25,10 @@ type KL struct {
 // Loss implements [Loss].
 func (k KL) Loss(b *student.Builder, l Lesson) Rows {
 	s, t := l.Tap(orLogits(k.Student)), l.Logits(orLogits(k.Teacher))
+	l.several(s, "KL", "BinaryKL")
+	if l.Task != data.Classification && orLogits(k.Student) == "logits" {
+		b.Check(fmt.Errorf("the logits are those of %v; KL wants a distribution over classes: take BinaryKL for answers, MSE for numbers", l.Task))
+	}
 	temp := b.Scalar(k.at)
 	if t.Dense == nil {
 		return Rows{Value: b.Op(graph.TopKL(s, t.Top, t.ID, t.LSE, temp, t.Temps))}

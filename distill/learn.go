@@ -169,7 +169,7 @@ func (s *session) measure(ctx context.Context, step *Step) error {
 		return fmt.Errorf("distill: Run.Valid: %w", err)
 	}
 	if s.state.BestMetrics == nil && math.IsNaN(s.Monitor.score(m)) {
-		return errors.New("distill: Run.Monitor says NaN of the first metrics of Run.Valid; want a number (ByAccuracy and ByNLL want labels, ByAgreement a teacher, ByTeacherKL all of its logits)")
+		return errors.New("distill: Run.Monitor says NaN of the first metrics of Run.Valid; want a number (ByAccuracy and ByNLL want labels, ByAgreement a teacher, ByTeacherKL all of its logits, ByRMSE a regression)")
 	}
 	step.Valid = &m
 	if s.state.BestMetrics != nil && !s.Monitor.better(m, *s.state.BestMetrics) {

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"gorgonia.org/tensor"
-
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/ahead"
 	"github.com/godistill/godistill/student"
@@ -15,8 +13,9 @@ import (
 )
 
 // Measure is how the student does on one epoch of a source, in eval mode. The
-// teacher may be nil. Loss and Terms are not measured. It fails when the source
-// is not what the student or the teacher was made for.
+// teacher may be nil. What is measured follows from the Task of the source; Loss
+// and Terms are not. It fails when the source is not what the student or the
+// teacher was made for.
 func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.Teacher) (Metrics, error) {
 	if m == nil || src == nil {
 		return Metrics{}, errors.New("distill: Measure wants a student and a source; one is nil")
@@ -60,14 +59,14 @@ func (v *validation) compile(first taught) (err error) {
 
 // measure takes weights and temperatures as they are at a step.
 func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
-	var meter meter
+	gauge := newGauge(v.spec)
 	rows, sums, totals := 0, make([]float64, len(v.terms)), make([]float64, len(v.terms))
 	var batches ahead.Maker[taught]
 	for b, err := range batches.Make(v.all(ctx)) {
 		if err := cmp.Or(ctx.Err(), err); err != nil {
 			return Metrics{}, err
 		}
-		add := func() { err = v.batch(step, b, &meter, sums, totals) }
+		add := func() { err = v.batch(step, b, gauge, sums, totals) }
 		if v.apart() {
 			batches.During(add)
 		} else {
@@ -82,7 +81,7 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 	if rows == 0 {
 		return Metrics{}, fmt.Errorf("distill: %w", errEmpty)
 	}
-	m := meter.metrics()
+	m := gauge.metrics()
 	m.Rows = rows
 	for i, t := range v.terms {
 		value := TermValue{Name: t.Name, Weight: t.weight(step)}
@@ -97,8 +96,8 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 	return m, nil
 }
 
-// batch adds one batch to the meter and to the weighted sums of the terms.
-func (v *validation) batch(step int, b taught, meter *meter, sums, totals []float64) error {
+// batch adds one batch to the gauge and to the weighted sums of the terms.
+func (v *validation) batch(step int, b taught, gauge gauge, sums, totals []float64) error {
 	if v.engine == nil {
 		if err := v.compile(b); err != nil {
 			return err
@@ -116,18 +115,5 @@ func (v *validation) batch(step int, b taught, meter *meter, sums, totals []floa
 	if logits == nil {
 		return nil
 	}
-	return meter.add(logits, v.taughtLogits(logits), classes(b.Batch), b.Weight.Float32s())
-}
-
-// taughtLogits are the teacher's for the batch that is bound, or the classes of
-// its largest ones, if they can be compared with the student's.
-func (v *validation) taughtLogits(student *tensor.Dense) *tensor.Dense {
-	all := v.engine.lesson.Teacher
-	if n := all[teacher.Logits]; n != nil && n.Shape().Eq(student.Shape()) {
-		return n.Value().(*tensor.Dense)
-	}
-	if n := all[teacher.Logits+teacher.IDSuffix]; n != nil && n.Dims() == 2 && n.Shape()[0] == student.Shape()[0] {
-		return n.Value().(*tensor.Dense)
-	}
-	return nil
+	return gauge.see(b.Batch, logits, v.engine.taughtLogits())
 }

@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/kernel"
 )
 
@@ -24,13 +25,54 @@ type Metrics struct {
 	// student's first, or among its first five; NLL is the mean negative
 	// log-likelihood of the labels in nats, and ECE the expected calibration
 	// error over 15 bins of equal width (Guo et al. 2017, 1706.04599). NaN
-	// where no row is labelled.
+	// where no row is labelled. Of yes-or-no questions, Accuracy is the share of
+	// answers, a yes being a logit above 0 and a label above 0.5, and NLL the sum
+	// over the questions of a row.
 	Accuracy, Top5, NLL, ECE float64
 	// Agreement is the share of rows where student and teacher have the same
-	// first class, and TeacherKL the mean of KL(teacher || student) in nats at
-	// T = 1. NaN without a teacher; TeacherKL also with one that answers only
-	// its top-k logits.
+	// first class, or of their answers, and TeacherKL the mean of KL(teacher ||
+	// student) in nats at T = 1. NaN without a teacher; TeacherKL also with one
+	// that answers only its top-k logits.
 	Agreement, TeacherKL float64
+
+	// Answers are of yes-or-no questions and of two classes, Numbers of a
+	// regression, Pixels of labels (B, H, W): nil elsewhere.
+	Answers *Answers
+	Numbers *Numbers
+	Pixels  *Pixels
+}
+
+// Answers are the metrics of yes-or-no questions, and of two classes, of which
+// the second is the yes. NaN where no row is labelled.
+type Answers struct {
+	// F1 is 2TP/(2TP+FP+FN) over all answers, the micro average: NaN if neither
+	// labels nor student say yes.
+	F1 float64
+	// AUROC is the area under the ROC curve of a single question: how likely a yes
+	// has the higher logit than a no, where half of a tie counts. NaN where there
+	// are several questions, or labels all say one thing. Logits that differ by
+	// less than 1 in 2048 are a tie, which bounds memory.
+	AUROC float64
+}
+
+// Numbers are the metrics of a regression. NaN where no row is labelled.
+type Numbers struct {
+	// MAE and RMSE are the mean absolute and the root mean squared error, over
+	// the numbers of a row and the rows, in the unit of the labels.
+	MAE, RMSE float64
+	// R2 is 1 - Σ(student-label)²/Σ(label-mean)², the mean over the numbers of a
+	// row, without those whose label is the same in all rows.
+	R2 float64
+	// TeacherRMSE is the RMSE with what the teacher says for labels, NaN without
+	// one.
+	TeacherRMSE float64
+}
+
+// Pixels are the metrics of classes (B, H, W). NaN where no pixel is labelled.
+type Pixels struct {
+	// IoU is the mean over the classes of intersection over union, without those
+	// that neither labels nor student have.
+	IoU float64
 }
 
 // A Monitor says how good metrics are, for choosing the best epoch: higher is
@@ -54,16 +96,41 @@ func ByAgreement(m Metrics) float64 { return m.Agreement }
 // ByTeacherKL prefers the lower divergence from the teacher.
 func ByTeacherKL(m Metrics) float64 { return -m.TeacherKL }
 
-// score is the monitor's. The nil monitor looks at the accuracy, without
-// labels at the divergence from the teacher, and with neither at the loss.
+// ByF1 prefers the higher F1 of [Answers].
+func ByF1(m Metrics) float64 {
+	if m.Answers == nil {
+		return math.NaN()
+	}
+	return m.Answers.F1
+}
+
+// ByRMSE prefers the lower error of [Numbers].
+func ByRMSE(m Metrics) float64 {
+	if m.Numbers == nil {
+		return math.NaN()
+	}
+	return -m.Numbers.RMSE
+}
+
+// ByTeacherRMSE prefers the lower distance of [Numbers] from the teacher's.
+func ByTeacherRMSE(m Metrics) float64 {
+	if m.Numbers == nil {
+		return math.NaN()
+	}
+	return -m.Numbers.TeacherRMSE
+}
+
+// score is the monitor's. The nil monitor looks at the accuracy, or the error of
+// numbers, without labels at the distance from the teacher, and with neither at
+// the loss.
 func (f Monitor) score(m Metrics) float64 {
-	switch {
-	case f != nil:
+	if f != nil {
 		return f(m)
-	case !math.IsNaN(m.Accuracy):
-		return ByAccuracy(m)
-	case !math.IsNaN(m.TeacherKL):
-		return ByTeacherKL(m)
+	}
+	for _, by := range []Monitor{ByAccuracy, ByRMSE, ByTeacherKL, ByTeacherRMSE} {
+		if v := by(m); !math.IsNaN(v) {
+			return v
+		}
 	}
 	return ByLoss(m)
 }
@@ -79,13 +146,39 @@ func (f Monitor) better(a, b Metrics) bool {
 
 const bins = 15
 
-// A meter adds up metrics, batch after batch. The zero meter is ready.
+// A gauge adds up what a task is measured by, batch after batch.
+type gauge interface {
+	// see adds a batch, with the student's logits (R, C) and the teacher's: of the
+	// same shape, or the classes of its k largest (R, k), or nil.
+	see(b data.Batch, student, teacher *tensor.Dense) error
+	metrics() Metrics
+}
+
+func newGauge(spec data.Spec) gauge {
+	switch spec.Task {
+	case data.MultiLabel:
+		return &questions{}
+	case data.Regression:
+		return &regression{}
+	}
+	return &meter{pixels: spec.Label.Dtype == tensor.Int && len(spec.Label.Shape) == 2}
+}
+
+// A meter is the gauge of classes. The zero meter is ready.
 type meter struct {
+	pixels                     bool    // whether rows are those
+	classes                    int     // 0 before the first row
 	labelled, first, five, nll float64 // sums over the labelled rows
 	gaps                       [bins]float64
-	taught, agreed, kl         float64 // sums over the rows with a teacher
+	overlap                    overlap
+	yes                        decisions // of two classes
+	taught, agreed, kl         float64   // sums over the rows with a teacher
 
 	student, teacher []float64 // the log-probabilities of one row
+}
+
+func (m *meter) see(b data.Batch, student, teacher *tensor.Dense) error {
+	return m.add(student, teacher, classes(b), b.Weight.Float32s())
 }
 
 // add measures rows: the student's logits (R, C), the teacher's of the same
@@ -96,7 +189,8 @@ func (m *meter) add(student, teacher *tensor.Dense, labels []int, weights []floa
 	if !plain(student) || student.Dims() != 2 || student.Shape()[1] == 0 {
 		return fmt.Errorf("distill: the student's logits are %v of %v; want rows of classes, in floats", student.Shape(), student.Dtype())
 	}
-	rows, classes := student.Shape()[0], student.Shape()[1]
+	rows, classes := student.Shape()[0], max(student.Shape()[1], 2)
+	m.classes = classes
 	switch {
 	case teacher != nil && !isTop(teacher, rows) && (!plain(teacher) || !teacher.Shape().Eq(student.Shape())):
 		return fmt.Errorf("distill: the teacher's logits are %v of %v; want the student's %v, in floats", teacher.Shape(), teacher.Dtype(), student.Shape())
@@ -155,7 +249,16 @@ func (m *meter) label(label int, weight float64) {
 	if place < 5 {
 		m.five += weight
 	}
-	confidence := math.Exp(m.student[argmax(m.student)])
+	choice := argmax(m.student)
+	if m.pixels {
+		m.overlap.add(label, choice, len(m.student), weight)
+	}
+	if len(m.student) == 2 {
+		z := m.student[1] - m.student[0]
+		m.yes.add(z, float64(label), weight)
+		m.yes.ranks.add(z, float64(label), weight)
+	}
+	confidence := math.Exp(m.student[choice])
 	bin := min(max(int(math.Ceil(confidence*bins))-1, 0), bins-1)
 	m.gaps[bin] += weight * (right - confidence)
 }
@@ -184,7 +287,7 @@ func (m *meter) metrics() Metrics {
 	for _, g := range m.gaps {
 		gap += math.Abs(g)
 	}
-	return Metrics{
+	all := Metrics{
 		Accuracy:  m.first / m.labelled,
 		Top5:      m.five / m.labelled,
 		NLL:       m.nll / m.labelled,
@@ -192,13 +295,30 @@ func (m *meter) metrics() Metrics {
 		Agreement: m.agreed / m.taught,
 		TeacherKL: m.kl / m.taught,
 	}
+	if m.classes == 2 {
+		all.Answers = m.yes.metrics()
+	}
+	if m.pixels {
+		all.Pixels = &Pixels{IoU: m.overlap.mean()}
+	}
+	return all
 }
 
 // logProbabilities is the log-softmax of row r of the logits, (R, C) or
 // (B, T, C), in dst's memory.
 func logProbabilities(dst []float64, logits *tensor.Dense, r int) []float64 {
-	dst = rowOf(dst, logits, r)
+	dst = classRow(dst, logits, r)
 	kernel.LogSoftmax(dst, dst, 1)
+	return dst
+}
+
+// classRow is rowOf with a logit for each class: a single one is that of the
+// second class, where the first has 0.
+func classRow(dst []float64, logits *tensor.Dense, r int) []float64 {
+	dst = rowOf(dst, logits, r)
+	if len(dst) == 1 {
+		dst = append(dst[:0], 0, dst[0])
+	}
 	return dst
 }
 

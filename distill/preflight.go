@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -18,6 +19,10 @@ type Preflight struct {
 	// TeacherAccuracy is that of a teacher that is not live on the labelled
 	// rows of Run.Valid, NaN if it was not measured.
 	TeacherAccuracy float64
+	// TeacherR2 is that of such a teacher where labels are no classes: 1 less the
+	// square of what it is off by over that of what labels are off their mean by.
+	// Of yes-or-no questions it is that of the probabilities of a yes.
+	TeacherR2 float64
 	// Gradients are the norms of the terms' gradients at the student's logits,
 	// in Value, with the terms' weights, on the first batch. Terms that did not
 	// count there, or do not look at the logits, are left out.
@@ -25,7 +30,7 @@ type Preflight struct {
 	// OneHot and Uniform are the shares of the teacher's soft targets, on the
 	// first batch and at the temperature of step 0, whose largest probability is
 	// above 0.999, or within 0.001 of 1/C: they say no more than a label, or
-	// nothing. NaN where no term softens logits.
+	// nothing. NaN where no term is a KL.
 	OneHot, Uniform float64
 	// Warnings are for people.
 	Warnings []string
@@ -37,7 +42,7 @@ func (p *Preflight) warn(format string, args ...any) {
 
 // preflight looks at what the run is about to do.
 func (s *session) preflight(ctx context.Context, first taught) (*Preflight, error) {
-	p := &Preflight{TeacherAccuracy: math.NaN(), OneHot: math.NaN(), Uniform: math.NaN()}
+	p := &Preflight{TeacherAccuracy: math.NaN(), TeacherR2: math.NaN(), OneHot: math.NaN(), Uniform: math.NaN()}
 	if err := s.checkTeacher(ctx, p); err != nil {
 		return nil, err
 	}
@@ -57,19 +62,19 @@ func (s *session) preflight(ctx context.Context, first taught) (*Preflight, erro
 
 // checkTeacher refuses a frozen teacher that does not know the task.
 func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
-	if s.Teacher == nil || s.card.Live || s.Valid == nil {
+	switch {
+	case s.Teacher == nil || s.card.Live || s.Valid == nil:
 		return nil
+	case s.valid.spec.Task != data.Classification:
+		return s.checkSkill(ctx, p)
 	}
 	right, labelled := 0.0, 0.0
-	for b, err := range s.Valid.Batches(ctx, 0, 0) {
-		if err != nil {
-			return err
-		}
-		t, err := s.valid.ask(ctx, b)
+	for t, err := range s.valid.all(ctx) {
 		if err != nil {
 			return fmt.Errorf("distill: Run.Valid: %w", err)
 		}
-		first := firstChoices(t.signals)
+		b := t.Batch
+		first := firstChoices(t.signals, s.valid.spec.Label)
 		labels, weights := classes(b), b.Weight.Float32s()
 		if len(first) == 0 || len(labels)/b.Weight.Shape()[0]*b.N != len(first) {
 			return nil // not one choice for each label
@@ -101,9 +106,55 @@ func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
 		100*p.TeacherAccuracy, labelled, 100*limit)
 }
 
+// checkSkill refuses a frozen teacher that says less of the labels than their
+// mean does.
+func (s *session) checkSkill(ctx context.Context, p *Preflight) error {
+	var skill regression
+	for t, err := range s.valid.all(ctx) {
+		if err != nil {
+			return fmt.Errorf("distill: Run.Valid: %w", err)
+		}
+		says := outputs(t.signals[teacher.Logits], s.valid.spec.Task)
+		label := head(t.Label, t.N)
+		if says == nil || label == nil || label.Shape().TotalSize() != says.Shape().TotalSize() {
+			return nil // not a number for each label
+		}
+		if err := skill.see(data.Batch{Label: label, Weight: head(t.Weight, t.N)}, says, nil); err != nil {
+			return err
+		}
+	}
+	p.TeacherR2 = skill.explained()
+	switch {
+	case !(p.TeacherR2 <= 0): // or there is nothing to explain
+		return nil
+	case s.AnyTeacher:
+		p.warn("the teacher's R² on Run.Valid is %.3g: the mean of the labels says as much", p.TeacherR2)
+		return nil
+	}
+	return fmt.Errorf("distill: the teacher's R² on Run.Valid is %.3g; want more than 0, which the mean of the labels has "+
+		"(are its weights, the unit of its answers and its preprocessing right? Run.AnyTeacher allows it)", p.TeacherR2)
+}
+
+// outputs are a teacher's logits as rows of what labels are: numbers, or how
+// likely a yes is. Nil if it has none.
+func outputs(logits *tensor.Dense, task data.Task) *tensor.Dense {
+	if logits == nil || !plain(logits) {
+		return nil
+	}
+	var all []float64
+	each(logits, func(_ int, z float64) {
+		if task == data.MultiLabel {
+			z = 1 / (1 + math.Exp(-z))
+		}
+		all = append(all, z)
+	})
+	n := logits.Shape()[0]
+	return tensor.New(tensor.WithShape(n, len(all)/n), tensor.WithBacking(all))
+}
+
 // firstChoices are the classes that a teacher puts first, nil if it has no
-// logits.
-func firstChoices(s data.Signals) (first []int) {
+// logits. Labels are of the field.
+func firstChoices(s data.Signals, label data.Field) (first []int) {
 	if ids := s[teacher.Logits+teacher.IDSuffix]; ids != nil {
 		k := last(ids.Shape())
 		all := ids.Ints()
@@ -116,12 +167,30 @@ func firstChoices(s data.Signals) (first []int) {
 	if logits == nil || !plain(logits) {
 		return nil
 	}
+	logits = classesLast(logits, label.Shape)
 	var row []float64
 	for r := range logits.Shape().TotalSize() / last(logits.Shape()) {
-		row = rowOf(row, logits, r)
+		row = classRow(row, logits, r)
 		first = append(first, argmax(row))
 	}
 	return first
+}
+
+// classesLast is logits (N, ..., C) for labels of the given shape, whatever way
+// the teacher has them.
+func classesLast(logits *tensor.Dense, axes tensor.Shape) *tensor.Dense {
+	s := logits.Shape()
+	switch {
+	case slices.Equal(s[1:], axes): // a single logit for each label
+		return reshaped(logits, append(s.Clone(), 1))
+	case channelsFirst(s[1:], axes):
+		var all []float64
+		each(logits, func(_ int, z float64) { all = append(all, z) })
+		dst := make([]float64, len(all))
+		kernel.ChannelsLast(dst, all, s[0], s[1], axes.TotalSize())
+		return tensor.New(tensor.WithShape(s[0], s[2], s[3], s[1]), tensor.WithBacking(dst))
+	}
+	return logits
 }
 
 // tryTerms takes the gradient of each term on the first batch.
@@ -162,7 +231,7 @@ func (s *session) caseOf(t taught) (Case, error) {
 	}
 	return Case{
 		Student: values, Teacher: t.signals, Temps: s.card.Temps,
-		Label: head(t.Label, t.N), Weight: head(t.Weight, t.N),
+		Label: head(t.Label, t.N), Weight: head(t.Weight, t.N), Task: s.course.spec.Task,
 	}, nil
 }
 
@@ -172,8 +241,13 @@ func head(t *tensor.Dense, n int) *tensor.Dense {
 		return nil
 	}
 	shape := t.Shape().Clone()
-	size := shape.TotalSize() / shape[0] * n
 	shape[0] = n
+	return reshaped(t, shape)
+}
+
+// reshaped is what there is in t at first, in another shape and in its memory.
+func reshaped(t *tensor.Dense, shape tensor.Shape) *tensor.Dense {
+	size := shape.TotalSize()
 	switch {
 	case t.Dtype() == tensor.Int:
 		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Ints()[:size]))
@@ -195,7 +269,7 @@ func (p *Preflight) try(t Term, c Case) (rows float64, err error) {
 		return 0, err
 	}
 	if k, ok := t.Loss.(KL); ok {
-		p.soften(c.Teacher[orLogits(k.Teacher)], k.at(0))
+		p.soften(c.Teacher[orLogits(k.Teacher)], c.axes(), k.at(0))
 	}
 	g := grads["logits"]
 	if g == nil && len(grads) > 0 {
@@ -226,11 +300,21 @@ func (p *Preflight) compare() {
 	}
 }
 
-// soften counts the soft targets that carry nothing at a temperature.
-func (p *Preflight) soften(logits *tensor.Dense, T float64) {
+// axes are those of the labels of a sample that are classes.
+func (c Case) axes() tensor.Shape {
+	if c.Label == nil || c.Label.Dtype() != tensor.Int {
+		return nil
+	}
+	return c.Label.Shape()[1:]
+}
+
+// soften counts the soft targets that carry nothing at a temperature, for labels
+// of the given axes.
+func (p *Preflight) soften(logits *tensor.Dense, axes tensor.Shape, T float64) {
 	if logits == nil || !plain(logits) {
 		return
 	}
+	logits = classesLast(logits, axes)
 	c := last(logits.Shape())
 	rows := logits.Shape().TotalSize() / c
 	var row []float64

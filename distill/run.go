@@ -55,8 +55,8 @@ type Run struct {
 	Budget           time.Duration
 	// Patience ends the run after so many epochs without a better one; 0 never.
 	Patience int
-	// Monitor says what better is; nil is ByAccuracy, without labels
-	// ByTeacherKL, and with neither ByLoss.
+	// Monitor says what better is; nil is ByAccuracy, of a regression ByRMSE,
+	// without labels ByTeacherKL or ByTeacherRMSE, and with neither ByLoss.
 	Monitor Monitor
 
 	// Seed is that of dropout and of the parameters that losses have.
@@ -74,7 +74,8 @@ type Run struct {
 	// ModuleFunc, what sources and teachers compute whose Fingerprint is zero or
 	// stays as it was, and teachers that are live.
 	Resume bool
-	// AnyTeacher allows a teacher that is no better than chance on Valid.
+	// AnyTeacher allows a teacher that is no better on Valid than chance, or than
+	// the mean of the labels.
 	AnyTeacher bool
 	// Log gets warnings; nil discards them.
 	Log *slog.Logger

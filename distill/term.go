@@ -10,6 +10,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 )
@@ -66,16 +67,20 @@ type Joint interface {
 // depend on the student.
 type Rows struct{ Value, Weight *gorgonia.Node }
 
-// A Lesson is what a loss may look at. A row is a sample, or a token where
-// labels or weights are (B, T); then R is B·T, and taps and signals (B, T, ...)
-// are given as (R, ...).
+// A Lesson is what a loss may look at. A row is a sample, or a token or pixel
+// where labels are of tensor.Int with axes of their own: (B, T) makes R = B·T of
+// taps and signals (B, T, ...), and (B, H, W) makes R = B·H·W of (B, H, W, ...)
+// and of (B, C, H, W). They are given as (R, ...), with C last. A tap or signal
+// that would fit both ways is taken for (B, C, H, W).
 type Lesson struct {
 	// Student are the taps of the student, and Teacher the signals of the
 	// teacher, which are constants. An input is here if the student's module
 	// returns it as a tap.
 	Student, Teacher student.Taps
-	// Label is (R) of tensor.Int, -1 for none; (R, C) of floats; or nil.
+	// Label is (R) of tensor.Int, -1 for none; (R, ...) of floats; or nil. Task
+	// is what it means.
 	Label *gorgonia.Node
+	Task  data.Task
 	// Weight is (R), 0 for padding and masked rows.
 	Weight *gorgonia.Node
 

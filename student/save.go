@@ -47,7 +47,8 @@ func pack(p *Param) safetensors.Tensor {
 
 // Load reads parameters that Save wrote, or another program in the same format:
 // every parameter of the model must be there with its shape and dtype, and
-// nothing else. The model is not changed when it fails.
+// nothing else. The model is not changed when it fails. [Model.LoadNamed] reads
+// files with other names.
 func (m *Model) Load(r io.Reader) error {
 	f, err := safetensors.Read(r)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gorgonia.org/tensor"
+
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/kernel"
 )
@@ -18,13 +20,14 @@ const (
 	// up to a constant, at every temperature.
 	PoolLogits Pool = iota
 	// PoolProbabilities averages probabilities at temperature 1 and answers
-	// their logarithm. It keeps the second mode where teachers disagree.
+	// their logarithm. It keeps the second mode where teachers disagree. It is
+	// for classifiers: probabilities are the softmax over the last axis.
 	PoolProbabilities
 )
 
 // A Mean is several teachers averaged into one, an ensemble. It answers
-// "logits" only, of shape (N, C) or (N, T, C), in the teachers' dtype and
-// computed in float64. It refuses teachers whose logits differ in shape or
+// "logits" only, in the teachers' dtype and computed in float64: of any shape,
+// or with PoolProbabilities (N, C) or (N, T, C). It refuses teachers whose logits differ in shape or
 // dtype or are top-k, or whose classes differ in names or order.
 type Mean struct {
 	// Teachers are asked in turn.
@@ -49,7 +52,7 @@ func (m Mean) Card() (Card, error) {
 		if err != nil {
 			return Card{}, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
 		}
-		if err := mean.average(i, card); err != nil {
+		if err := mean.average(i, card, m.Pool); err != nil {
 			return Card{}, err
 		}
 		prints = append(prints, card.Fingerprint)
@@ -59,13 +62,13 @@ func (m Mean) Card() (Card, error) {
 }
 
 // average makes c the card of a mean that has teacher i as well.
-func (c *Card) average(i int, card Card) error {
+func (c *Card) average(i int, card Card, pool Pool) error {
 	f, ok := card.Signals[Logits]
 	if !ok {
 		return fmt.Errorf("teacher: Mean.Teachers[%d] has no signal %q; want dense logits", i, Logits)
 	}
 	if i == 0 {
-		if err := checkLogits(Logits, f); err != nil {
+		if err := pool.check(f); err != nil {
 			return err
 		}
 		c.Signals = map[string]data.Field{Logits: f}
@@ -100,20 +103,31 @@ func (m Mean) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 		if err := Check(Card{Signals: map[string]data.Field{Logits: f}}, b, s); err != nil {
 			return nil, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
 		}
-		if err := checkLogits(Logits, f); err != nil {
+		if err := m.Pool.check(f); err != nil {
 			return nil, err
 		}
 		logits[i] = floats(s[Logits])
 	}
-	return data.Signals{Logits: dense(f, b.N, m.pool(shares, logits, f.Shape[len(f.Shape)-1]))}, nil
+	if m.Pool == PoolLogits {
+		return data.Signals{Logits: dense(f, b.N, weighted(shares, logits))}, nil
+	}
+	return data.Signals{Logits: dense(f, b.N, pooled(shares, logits, f.Shape[len(f.Shape)-1]))}, nil
 }
 
-// pool averages the teachers' logits, rows of so many classes. It writes over
-// them.
-func (m Mean) pool(shares []float64, logits [][]float64, classes int) []float64 {
-	if m.Pool == PoolLogits {
-		return weighted(shares, logits)
+// check says why logits of a field cannot be averaged.
+func (p Pool) check(f data.Field) error {
+	switch {
+	case p == PoolProbabilities:
+		return checkLogits(Logits, f)
+	case f.Dtype == tensor.Int:
+		return fmt.Errorf("teacher: signal %q has dtype int; want a float type", Logits)
 	}
+	return checkField("signal", Logits, f)
+}
+
+// pooled averages the probabilities of the teachers' logits, rows of so many
+// classes. It writes over them.
+func pooled(shares []float64, logits [][]float64, classes int) []float64 {
 	for i, z := range logits {
 		for at := 0; at < len(z); at += classes {
 			logSoftmax(z[at:at+classes], shares[i])

@@ -147,7 +147,7 @@ func TestMeanRefuses(t *testing.T) {
 		{Mean{Teachers: []Teacher{toy(1), field(data.Field{Shape: tensor.Shape{7}, Dtype: tensor.Float32})}}, []string{"Teachers[1]", "(7)", "want (6)"}},
 		{Mean{Teachers: []Teacher{toy(1), field(data.Field{Shape: tensor.Shape{6}, Dtype: tensor.Float64})}}, []string{"Teachers[1]", "float64"}},
 		{Mean{Teachers: []Teacher{field(data.Field{Shape: tensor.Shape{6}, Dtype: tensor.Int})}}, []string{"float type"}},
-		{Mean{Teachers: []Teacher{field(data.Field{Dtype: tensor.Float32})}}, []string{"(C) or (T, C)"}},
+		{Mean{Teachers: []Teacher{field(data.Field{Dtype: tensor.Float32})}, Pool: PoolProbabilities}, []string{"(C) or (T, C)"}},
 		{Mean{Teachers: []Teacher{toy(1), topk}}, []string{"Teachers[1]", "dense logits"}},
 		{Mean{Teachers: []Teacher{toy(1), with(func(c *Card) { c.Classes = []string{"b", "a", "c", "d", "e", "f"} })}}, []string{"Teachers[1]", "classes"}},
 		{Mean{Teachers: []Teacher{failing{broken}}}, []string{"Teachers[0]: broken"}},
@@ -176,6 +176,30 @@ func TestMeanChecksAnswers(t *testing.T) {
 		wantError(t, err, nil, "Teachers[0]")
 	}
 	vector := data.Signals{Logits: tensor.New(tensor.WithShape(4), tensor.Of(tensor.Float32))}
-	_, err := Mean{Teachers: []Teacher{fixed(card, vector)}}.Teach(t.Context(), blank(4))
+	_, err := Mean{Teachers: []Teacher{fixed(card, vector)}, Pool: PoolProbabilities}.Teach(t.Context(), blank(4))
 	wantError(t, err, nil, "(C) or (T, C)")
+}
+
+// Numbers and pixels have logits of any shape.
+func TestMeanOfAnyShape(t *testing.T) {
+	for _, shape := range []tensor.Shape{{}, {3, 4, 5}} {
+		f := data.Field{Shape: shape, Dtype: tensor.Float32}
+		of := func(v float64) Teacher {
+			values := make([]float64, 6*f.Size())
+			for i := range values {
+				values[i] = v + float64(i)
+			}
+			return fixed(logitsCard(f), data.Signals{Logits: dense(f, 6, values)})
+		}
+		m := Mean{Teachers: []Teacher{of(1), of(4)}, Weights: []float64{2, 1}}
+		card, err := m.Card()
+		if err != nil || !card.Signals[Logits].Shape.Eq(shape) {
+			t.Fatalf("card %v, error %v", card, err)
+		}
+		for i, v := range teach(t, m, blank(6)) {
+			if math.Abs(v-float64(i+2)) > 1e-5 {
+				t.Fatalf("%v: element %d is %v; want %d", shape, i, v, i+2)
+			}
+		}
+	}
 }

@@ -22,7 +22,8 @@ import (
 )
 
 // Logits is the name of the signal that every classifier has: raw,
-// unnormalised scores of shape (N, C), or (N, T, C) for tokens.
+// unnormalised scores of shape (N, C), or (N, T, C) for tokens, and (N, C, H, W)
+// or (N, H, W, C) for pixels. What says numbers says them under this name too.
 const Logits = "logits"
 
 // A Card says what a teacher answers, before it is asked.

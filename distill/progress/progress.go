@@ -173,7 +173,10 @@ func validation(s distill.Step) string {
 }
 
 func quality(m distill.Metrics) string {
-	if math.IsNaN(m.Accuracy) {
+	switch {
+	case m.Numbers != nil && !math.IsNaN(m.Numbers.RMSE):
+		return fmt.Sprintf("RMSE %.4g", m.Numbers.RMSE)
+	case math.IsNaN(m.Accuracy):
 		return fmt.Sprintf("loss %.4g", m.Loss)
 	}
 	return fmt.Sprintf("accuracy %.1f%%", 100*m.Accuracy)

@@ -51,6 +51,18 @@ func watch(t *testing.T, b *Bar, plan distill.Plan, steps []distill.Step) {
 	}
 }
 
+func TestQuality(t *testing.T) {
+	for want, m := range map[string]distill.Metrics{
+		"accuracy 62.5%": {Accuracy: 0.625},
+		"RMSE 0.25":      {Accuracy: math.NaN(), Numbers: &distill.Numbers{RMSE: 0.25}},
+		"loss 0.75":      {Accuracy: math.NaN(), Loss: 0.75, Numbers: &distill.Numbers{RMSE: math.NaN()}},
+	} {
+		if got := quality(m); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestLines(t *testing.T) {
 	var noAccuracy []distill.Step
 	for _, s := range steps(0)[:3] {

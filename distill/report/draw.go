@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/godistill/godistill/distill"
 	"gonum.org/v1/plot/vg"
@@ -24,8 +25,8 @@ const (
 	SVG Format = "svg"
 )
 
-// Draw writes a picture of one run: the loss and its terms, the accuracy, the
-// learning rate and the gradient norm, over the steps. Training curves are
+// Draw writes a picture of one run: the loss and its terms, the accuracy or, of a
+// regression, the error, the learning rate and the gradient norm, over the steps. Training curves are
 // drawn thin as they are and thick as a running mean; validation is a dot at
 // the end of each epoch. Values that are not finite leave a gap. Without steps
 // the panels are empty: a run may end before its first.
@@ -35,7 +36,7 @@ func Draw(w io.Writer, format Format, title string, steps []distill.Step) error 
 		subtitle = fmt.Sprintf("thin: each step · thick: mean over %d steps · dots: validation", n)
 	}
 	return figure(w, format, title, subtitle, [4]panel{
-		lossPanel(steps), accuracyPanel(steps), ratePanel(steps), gradientPanel(steps),
+		lossPanel(steps), qualityPanel(steps), ratePanel(steps), gradientPanel(steps),
 	})
 }
 
@@ -103,6 +104,22 @@ func lossPanel(steps []distill.Step) panel {
 		s.name = ""
 		p.valid(s, steps, func(m *distill.Metrics) float64 { return ofTerm(m.Terms, name).Value })
 	}
+	return p
+}
+
+// qualityPanel is the accuracy, or the error of numbers.
+func qualityPanel(steps []distill.Step) panel {
+	numbers := func(s distill.Step) bool { return s.Valid != nil && s.Valid.Numbers != nil }
+	if slices.ContainsFunc(steps, numbers) {
+		return errorPanel(steps)
+	}
+	return accuracyPanel(steps)
+}
+
+func errorPanel(steps []distill.Step) panel {
+	p := panel{title: "Error", x: "step", y: "RMSE (unit of the labels)", log: true}
+	p.valid(series{name: "distance from teacher", color: palette[2]}, steps, func(m *distill.Metrics) float64 { return -distill.ByTeacherRMSE(*m) })
+	p.valid(series{name: "validation", color: palette[1]}, steps, func(m *distill.Metrics) float64 { return -distill.ByRMSE(*m) })
 	return p
 }
 

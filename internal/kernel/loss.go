@@ -295,3 +295,138 @@ func scale[F Float](dst, src []F, k F) {
 		dst[i] = v * k
 	}
 }
+
+// L1 is the mean over C of |a-b| for each row of a and b (R, C), with the
+// gradient by a: 0 where they are equal.
+func L1[F Float](value, grad, a, b []F) {
+	differ(value, grad, a, b, func(d float64) (float64, float64) {
+		switch {
+		case d > 0:
+			return d, 1
+		case d < 0:
+			return -d, -1
+		}
+		return math.Abs(d), d // 0, or NaN
+	})
+}
+
+// Huber is the mean over C of ½d² where |d| is at most delta, and of
+// delta·(|d| - ½delta) elsewhere, d = a-b, for each row of a and b (R, C), with
+// the gradient by a.
+func Huber[F Float](value, grad, a, b []F, delta float64) {
+	differ(value, grad, a, b, func(d float64) (float64, float64) {
+		if far := math.Abs(d); far > delta {
+			return delta * (far - delta/2), math.Copysign(delta, d)
+		}
+		return d * d / 2, d
+	})
+}
+
+// differ is the mean over C of f(a-b), a value and its slope.
+func differ[F Float](value, grad, a, b []F, f func(d float64) (v, slope float64)) {
+	c := columns(a, len(value))
+	Rows(len(value), costOfLoss*c/4, func(from, to int) {
+		for r := from; r < to; r++ {
+			sum, dst, b := 0.0, row(grad, r, c), row(b, r, c)
+			for i, v := range row(a, r, c) {
+				v, slope := f(float64(v) - float64(b[i]))
+				sum += v
+				dst[i] = F(slope / float64(c))
+			}
+			value[r] = F(sum / float64(c))
+		}
+	})
+}
+
+// Bounded is the mean over C of (z-y)² for each row of z and y (R, C) where that
+// and margin are more than what it is of t, and else 0, with the gradient by z.
+func Bounded[F Float](value, grad, z, t, y []F, margin float64) {
+	c := columns(z, len(value))
+	Rows(len(value), costOfLoss*c/2, func(from, to int) {
+		for r := from; r < to; r++ {
+			dst, y := row(grad, r, c), row(y, r, c)
+			bound := squaresApart(dst, row(t, r, c), y, 0) / float64(c)
+			sum := squaresApart(dst, row(z, r, c), y, 2/float64(c)) / float64(c)
+			if sum+margin <= bound {
+				sum = 0
+				clear(dst)
+			}
+			value[r] = F(sum)
+		}
+	})
+}
+
+// BCE is -Σ_c (w_c·t_c log σ(z_c) + (1-t_c) log (1-σ(z_c))) for each row of z and
+// the target t (R, C), with the weights w (C) of a yes: nil is 1 each.
+func BCE[F Float](value, grad, z, target []F, weight []float64) {
+	c := columns(z, len(value))
+	Rows(len(value), costOfLoss*c, func(from, to int) {
+		for r := from; r < to; r++ {
+			value[r] = F(bce(row(grad, r, c), row(z, r, c), row(target, r, c), weight))
+		}
+	})
+}
+
+func bce[F Float](grad, z, target []F, weight []float64) (sum float64) {
+	for c, v := range z {
+		w, t := 1.0, float64(target[c])
+		if weight != nil {
+			w = weight[c]
+		}
+		yes, no := logistic(float64(v))
+		loss := float64(w*t*softplus(-float64(v))) + float64((1-t)*softplus(float64(v)))
+		sum += loss
+		grad[c] = F(float64((1-t)*yes) - float64(w*t*no))
+	}
+	return sum
+}
+
+// BinaryKL is T²·Σ_c KL(p_c ‖ q_c) of a yes with p = σ(t/T) and of one with q =
+// σ(z/T), for each row of z and t (R, C). Its gradient is T(q-p).
+func BinaryKL[F Float](value, grad, z, t []F, T float64) {
+	c := columns(z, len(value))
+	Rows(len(value), 2*costOfLoss*c, func(from, to int) {
+		for r := from; r < to; r++ {
+			value[r] = F(T * T * binaryKL(row(grad, r, c), row(z, r, c), row(t, r, c), T))
+		}
+	})
+}
+
+func binaryKL[F Float](grad, z, t []F, T float64) (sum float64) {
+	for c, v := range z {
+		a, b := float64(t[c])/T, float64(v)/T
+		p, notP := logistic(a)
+		q, _ := logistic(b)
+		// Two divergences from a sure answer, of which one is often 0.
+		sum += float64(p*(softplus(-b)-softplus(-a))) + float64(notP*(softplus(b)-softplus(a)))
+		grad[c] = F(T * (q - p))
+	}
+	return sum
+}
+
+// logistic is σ(x) and 1-σ(x), each to its own precision.
+func logistic(x float64) (yes, no float64) {
+	e := math.Exp(-math.Abs(x))
+	yes, no = 1/(1+e), e/(1+e)
+	if x < 0 {
+		return no, yes
+	}
+	return yes, no
+}
+
+// softplus is log(1+exp(x)), which does not overflow.
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+// ChannelsLast writes src (N, C, P) to dst as (N, P, C).
+func ChannelsLast[F Float](dst, src []F, n, c, p int) {
+	Rows(n, c*p, func(from, to int) {
+		for s := from; s < to; s++ {
+			dst, src := row(dst, s, c*p), row(src, s, c*p)
+			for i := range c {
+				for j, v := range row(src, i, p) {
+					dst[j*c+i] = v
+				}
+			}
+		}
+	})
+}

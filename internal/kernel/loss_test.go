@@ -25,6 +25,11 @@ func rowLosses[F Float]() map[string]rowLoss[F] {
 		"topkl": func(grad, z, t []F) float64 {
 			return one(func(v []F) { TopKL(v, grad, z, topK(t, 1, len(z)/2, 3), 3) })
 		},
+		"l1":      func(grad, z, t []F) float64 { return one(func(v []F) { L1(v, grad, z, t) }) },
+		"huber":   func(grad, z, t []F) float64 { return one(func(v []F) { Huber(v, grad, z, t, 1.5) }) },
+		"bounded": func(grad, z, t []F) float64 { return one(func(v []F) { Bounded(v, grad, z, turned(z), t, 0.5) }) },
+		"bce":     func(grad, z, t []F) float64 { return one(func(v []F) { BCE(v, grad, z, t, ramp(len(z))) }) },
+		"binary":  func(grad, z, t []F) float64 { return one(func(v []F) { BinaryKL(v, grad, z, t, 3) }) },
 		"soft": func(grad, z, t []F) float64 {
 			p := make([]F, len(t))
 			Softmax(p, t, 1)
@@ -38,6 +43,18 @@ func one[F Float](loss func(value []F)) float64 {
 	value := make([]F, 1)
 	loss(value)
 	return float64(value[0])
+}
+
+// turned begins with the last element of x.
+func turned[F Float](x []F) []F { return append(slices.Clone(x[len(x)-1:]), x[:len(x)-1]...) }
+
+// ramp is n weights, all different.
+func ramp(n int) []float64 {
+	w := make([]float64, n)
+	for i := range w {
+		w[i] = 0.5 + float64(i)/8
+	}
+	return w
 }
 
 // topK keeps the k largest logits of each row, for temperature T, as float32 does.
@@ -139,6 +156,7 @@ func rowsLosses() map[string]rowsLoss {
 			func(z, t []float32) (float64, []float64) { return naiveTopKL(z, kept(t, 1), 3) },
 		},
 	}
+	maps.Copy(all, targetLosses())
 	for _, smoothing := range []float64{0, 0.1} {
 		all[fmt.Sprint("cross ", smoothing)] = rowsLoss{
 			func(value, grad, z, t []float32) {
@@ -154,6 +172,86 @@ func rowsLosses() map[string]rowsLoss {
 		}
 	}
 	return all
+}
+
+// targetLosses are those of numbers, and of independent answers.
+func targetLosses() map[string]rowsLoss {
+	return map[string]rowsLoss{
+		"l1": {L1[float32], func(z, t []float32) (float64, []float64) {
+			return naiveApart(z, t, func(d float64) (float64, float64) { return math.Abs(d), sign(d) })
+		}},
+		"huber": {
+			func(value, grad, z, t []float32) { Huber(value, grad, z, t, 1.5) },
+			func(z, t []float32) (float64, []float64) {
+				return naiveApart(z, t, func(d float64) (float64, float64) {
+					if math.Abs(d) <= 1.5 {
+						return d * d / 2, d
+					}
+					return 1.5 * (math.Abs(d) - 0.75), 1.5 * sign(d)
+				})
+			},
+		},
+		"bounded": {
+			func(value, grad, z, t []float32) {
+				c := len(z) / len(value)
+				var teacher []float32
+				for r := range value {
+					teacher = append(teacher, turned(row(z, r, c))...)
+				}
+				Bounded(value, grad, z, teacher, t, 0.5)
+			},
+			func(z, t []float32) (float64, []float64) {
+				value, grad := naiveMSE(z, t)
+				if bound, _ := naiveMSE(turned(z), t); value+0.5 <= bound {
+					return 0, make([]float64, len(z))
+				}
+				return value, grad
+			},
+		},
+		"bce": {
+			func(value, grad, z, t []float32) { BCE(value, grad, z, t, ramp(len(z)/len(value))) },
+			naiveBCE,
+		},
+		"binary": {
+			func(value, grad, z, t []float32) { BinaryKL(value, grad, z, t, 3) },
+			func(z, t []float32) (value float64, grad []float64) {
+				for c := range z {
+					p, logp, _ := naiveSoftmax([]float32{0, t[c]}, 1/3.0)
+					q, logq, _ := naiveSoftmax([]float32{0, z[c]}, 1/3.0)
+					v, g := naiveKL(p, logp, q, logq, 3)
+					value, grad = value+v, append(grad, g[1])
+				}
+				return value, grad
+			},
+		},
+	}
+}
+
+func naiveApart(a, b []float32, f func(d float64) (v, slope float64)) (value float64, grad []float64) {
+	n := float64(len(a))
+	for i, v := range a {
+		v, slope := f(float64(v) - float64(b[i]))
+		value, grad = value+v/n, append(grad, slope/n)
+	}
+	return value, grad
+}
+
+func sign(x float64) float64 {
+	if x == 0 {
+		return 0
+	}
+	return math.Copysign(1, x)
+}
+
+// naiveBCE is cross-entropy over the classes no, of logit 0, and yes.
+func naiveBCE(z, target []float32) (value float64, grad []float64) {
+	for c, w := range ramp(len(z)) {
+		q, logq, _ := naiveSoftmax([]float32{0, z[c]}, 1)
+		t := float64(target[c])
+		value -= w*t*logq[1] + (1-t)*logq[0]
+		grad = append(grad, (1-t)*q[1]-w*t*q[0])
+	}
+	return value, grad
 }
 
 // kept is about a third of the classes.
@@ -301,7 +399,7 @@ func TestLossesOfImpossibleClasses(t *testing.T) {
 			switch name {
 			case "soft 0":
 				to = p
-			case "soft 0.1", "cross 0.1", "mse":
+			case "soft 0.1", "cross 0.1", "mse", "l1", "huber", "bounded", "bce", "binary":
 				continue // which have a part of all
 			}
 			value, grad := make([]float32, 1), make([]float32, len(z))
@@ -346,4 +444,35 @@ func TestScaleRows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is sure is 0 or its logit, and never NaN.
+func TestBinaryLossesOfLargeLogits(t *testing.T) {
+	z, grad, value := []float32{1e4, -1e4, 1e4, -1e4}, make([]float32, 4), make([]float32, 4)
+	BCE(value, grad, z, []float32{1, 0, 0, 1}, nil)
+	if !slices.Equal(value, []float32{0, 0, 1e4, 1e4}) || !slices.Equal(grad, []float32{0, 0, 1, -1}) {
+		t.Errorf("BCE is %v, with gradient %v", value, grad)
+	}
+	BinaryKL(value, grad, z, []float32{1e4, -1e4, -1e4, 1e4}, 2)
+	if !slices.Equal(value, []float32{0, 0, 2e4, 2e4}) || !slices.Equal(grad, []float32{0, 0, 2, -2}) {
+		t.Errorf("BinaryKL is %v, with gradient %v", value, grad)
+	}
+}
+
+func TestChannelsLast(t *testing.T) {
+	dst := make([]float32, 3*4*5)
+	x := make([]float32, len(dst))
+	for i := range x {
+		x[i] = float32(i)
+	}
+	ChannelsLast(dst, x, 3, 4, 5)
+	for n := range 3 {
+		for c := range 4 {
+			for p := range 5 {
+				if got, want := dst[(n*5+p)*4+c], x[(n*4+c)*5+p]; got != want {
+					t.Fatalf("sample %d, channel %d, pixel %d is %v; want %v", n, c, p, got, want)
+				}
+			}
+		}
+	}
 }
