@@ -24,6 +24,8 @@ func main() {
 	optimizers()
 	activations()
 	exponentials()
+	gates()
+	norms()
 	logarithms()
 	losses()
 	sums()

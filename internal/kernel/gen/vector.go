@@ -211,6 +211,9 @@ func activations() {
 		VMULPS(d, v, v)
 		VMOVUPS(v, p[0])
 	})
+	clipped()
+	leaks()
+	hardSwishes()
 }
 
 // rectify replaces v by max(v, 0): of a NaN and 0 that is the NaN here, and of
@@ -225,6 +228,8 @@ const (
 	equal      = 0x00
 	unordered  = 0x03
 	notEqual   = 0x04
+	notAtMost  = 0x16
+	notAtLeast = 0x19
 	notLess    = 0x15
 	less       = 0x11
 	notGreater = 0x1a
