@@ -267,7 +267,7 @@ func swishGrad[F Float](dx, x, dy []F) {
 		switch {
 		case v < -3:
 			dx[i] = 0
-		case v > 3:
+		case v >= 3:
 			dx[i] = dy[i]
 		default:
 			dx[i] = dy[i] * (v/3 + 0.5)

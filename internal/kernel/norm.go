@@ -20,17 +20,25 @@ func NewChannels(n int, act Act) Channels {
 // Fused says that Channels know the activation.
 func (a Act) Fused() bool { return a == Identity || a == ReLU || a == ReLU6 }
 
-// Normalizing sets c to normalise by mean and variance, each of a channel, to
-// which eps is added: Scale is weight/√(variance+eps), and Shift the bias. A nil
-// weight is 1, a nil bias 0.
-func Normalizing[F Float](c Channels, mean, variance, weight, bias []F, eps float64) {
-	for i := range c.Mean {
-		c.Mean[i], c.Scale[i], c.Shift[i] = float64(mean[i]), 1/math.Sqrt(float64(variance[i])+eps), 0
+// Given sets mean and inverse to statistics of F: inverse is 1/√(variance+eps).
+func Given[F Float](mean, inverse []float64, m, variance []F, eps float64) {
+	for i, v := range variance {
+		mean[i], inverse[i] = float64(m[i]), 1/math.Sqrt(float64(v)+eps)
+	}
+}
+
+// Affine sets by to (x - mean)·inverse·weight + bias. Each mean is that of as
+// many channels, side by side, as there are channels to one mean. Where there are
+// more channels than weights, these begin anew; nil ones are 1, and nil biases 0.
+func Affine[F Float](by Channels, mean, inverse []float64, weight, bias []F) {
+	for i := range by.Scale {
+		g := i * len(mean) / len(by.Scale)
+		by.Mean[i], by.Scale[i], by.Shift[i] = mean[g], inverse[g], 0
 		if weight != nil {
-			c.Scale[i] *= float64(weight[i])
+			by.Scale[i] *= float64(weight[i%len(weight)])
 		}
 		if bias != nil {
-			c.Shift[i] += float64(bias[i]) // which makes no -0
+			by.Shift[i] += float64(bias[i%len(bias)]) // which makes no -0
 		}
 	}
 }
@@ -218,14 +226,30 @@ func (s Slopes) part(from, to int) Slopes {
 	return Slopes{s.Dz[from:to], s.X[from:to], s.Plus[from:to]}
 }
 
-// Center sets s for a channel that was normalised by the mean and variance of n
-// elements, its own among them: these depend on x too. Its dz counts for weight;
-// inverse is 1/√(variance+eps), and sum and dot are those of NormalizeSums over
-// all the n elements, where each counts for its own weight.
-func (s Slopes) Center(c int, weight, inverse, sum, dot, n float64) {
-	s.Dz[c] = weight * inverse
-	s.X[c] = -inverse * inverse * inverse * dot / n
-	s.Plus[c] = -inverse * sum / n
+// Center sets s for channels that were normalised by the mean and variance of
+// their own n elements, which depend on x too. sum and dot are those of
+// NormalizeSums; the rest is as in Affine, and each mean that of its channels
+// together.
+func Center[F Float](s Slopes, sum, dot, inverse []float64, weight []F, n int) {
+	wide := len(sum) / len(inverse)
+	of := func(i int) float64 {
+		if weight == nil {
+			return 1
+		}
+		return float64(weight[i%len(weight)])
+	}
+	for g, inv := range inverse {
+		total, along := 0.0, 0.0
+		for i := g * wide; i < (g+1)*wide; i++ {
+			total += of(i) * sum[i]
+			along += of(i) * dot[i]
+		}
+		for i := g * wide; i < (g+1)*wide; i++ {
+			s.Dz[i] = of(i) * inv
+			s.X[i] = -inv * inv * inv * along / float64(n)
+			s.Plus[i] = -inv * total / float64(n)
+		}
+	}
 }
 
 // NormalizeGrad writes the gradient of x to dx, which may be dy. Rows whose mask
@@ -258,10 +282,41 @@ func normGrad[F Float](dx, x, dy []F, by Channels, s Slopes, size int, least, mo
 	}
 }
 
-// LayerNorm writes (x - mean)·inverse·weight + bias to y, which may be x, for
-// rows of x (rows, width) with a mean and an inverse each. weight and bias are
-// (width); a nil weight is 1, a nil bias 0.
-func LayerNorm[F Float](y, x, weight, bias []F, mean, inverse []float64, width int) {
+// Standardize writes the mean of each row of x (rows, width), and the inverse of
+// its standard deviation, 1/√(variance+eps), to mean and inverse (rows).
+func Standardize[F Float](mean, inverse []float64, x []F, width int, eps float64) {
+	Moments(mean, inverse, x, nil, 1, width)
+	Given(mean, inverse, mean, inverse, eps)
+}
+
+// GroupNorm writes x (rows, channels, size) to y, which may be x, after each
+// group of channels of a row has mean 0 and variance 1: times weight plus bias,
+// both (channels), or nil for 1 and 0. eps is added to the variance.
+func GroupNorm[F Float](y, x, weight, bias []F, channels, groups, size int, eps float64) {
+	planes := len(x) / size
+	all := borrow[float64](3*planes + 2*planes/channels*groups)
+	defer giveBack(all)
+	moments := (*all)[3*planes:]
+	mean, inverse := moments[:len(moments)/2], moments[len(moments)/2:]
+	by := Channels{(*all)[:planes], (*all)[planes : 2*planes], (*all)[2*planes : 3*planes], Identity}
+	Standardize(mean, inverse, x, channels/groups*size, eps)
+	Affine(by, mean, inverse, weight, bias)
+	Normalize(y, x, nil, by, 1, size)
+}
+
+// LayerNorm writes the rows of x (rows, width) to y, which may be x, after each
+// has mean 0 and variance 1: times weight plus bias, both (width), or nil for 1
+// and 0. eps is added to the variance.
+func LayerNorm[F Float](y, x, weight, bias []F, width int, eps float64) {
+	rows := len(x) / width
+	all := borrow[float64](2 * rows)
+	defer giveBack(all)
+	Standardize((*all)[:rows], (*all)[rows:], x, width, eps)
+	LayerNormBy(y, x, weight, bias, (*all)[:rows], (*all)[rows:], width)
+}
+
+// LayerNormBy is LayerNorm by what Standardize says of each row.
+func LayerNormBy[F Float](y, x, weight, bias []F, mean, inverse []float64, width int) {
 	Rows(len(mean), costOfNorm*width, func(from, to int) {
 		for r := from; r < to; r++ {
 			y, x := y[r*width:(r+1)*width], x[r*width:(r+1)*width]
@@ -280,7 +335,7 @@ func LayerNorm[F Float](y, x, weight, bias []F, mean, inverse []float64, width i
 }
 
 // LayerNormGrad writes the gradient of x to dx, which may be dy, given that of
-// y. mean is that of each row, and inverse 1/√(variance+eps).
+// y and what Standardize says of each row.
 func LayerNormGrad[F Float](dx, x, dy, weight []F, mean, inverse []float64, width int) {
 	Rows(len(mean), 2*costOfNorm*width, func(from, to int) {
 		for r := from; r < to; r++ {
@@ -339,7 +394,8 @@ func LayerNormSums[F Float](dweight, dbias, x, dy []F, mean, inverse []float64, 
 func Fold[F Float](w, bias, gamma, beta, mean, variance []F, eps float64) (folded, shift []F) {
 	out := len(mean)
 	c := NewChannels(out, Identity)
-	Normalizing(c, mean, variance, gamma, beta, eps)
+	Given(c.Mean, c.Scale, mean, variance, eps)
+	Affine(c, c.Mean, c.Scale, gamma, beta)
 	folded, shift = make([]F, len(w)), make([]F, out)
 	width := len(w) / out
 	for o := range out {

@@ -239,7 +239,7 @@ func TestLayerNorm(t *testing.T) {
 				weight, bias = nil, nil
 			}
 			mean, inverse := make([]float64, rows), make([]float64, rows)
-			Moments(mean, inverse, x, nil, 1, width)
+			Standardize(mean, inverse, x, width, eps)
 			want := make([]float64, len(x))
 			for r := range rows {
 				m, v := 0.0, 0.0
@@ -249,7 +249,6 @@ func TestLayerNorm(t *testing.T) {
 				for _, e := range x[r*width : (r+1)*width] {
 					v += (float64(e) - m) * (float64(e) - m) / width
 				}
-				inverse[r] = 1 / math.Sqrt(inverse[r]+eps)
 				for j := range width {
 					want[r*width+j] = (float64(x[r*width+j]) - m) / math.Sqrt(v+eps)
 					if affine {
@@ -260,7 +259,7 @@ func TestLayerNorm(t *testing.T) {
 			var first []float32
 			threaded(func(threads int) {
 				y, intact := guarded(x)
-				LayerNorm(y, y, weight, bias, mean, inverse, width)
+				LayerNorm(y, y, weight, bias, width, eps)
 				checkClose(t, "y", y, want, 1e-12, 0)
 				dx, whole := guarded(x)
 				LayerNormGrad(dx, x, dx, weight, mean, inverse, width)
@@ -274,6 +273,32 @@ func TestLayerNorm(t *testing.T) {
 					t.Errorf("other values on %d threads", threads)
 				}
 			})
+		}
+	})
+}
+
+// A group norm of one group is a layer norm but for the weights, and of as many
+// as there are channels that of each plane.
+func TestGroupNorm(t *testing.T) {
+	const rows, channels, size, eps = 4, 6, 7, 1e-5
+	x, w, b := random[float32](rows*channels*size, 1), random[float32](channels, 2), random[float32](channels, 3)
+	paths(t, func(t *testing.T) {
+		for _, groups := range []int{1, 2, 3, 6} {
+			width := channels / groups * size
+			want := make([]float32, len(x))
+			LayerNorm(want, x, nil, nil, width, eps)
+			plain, y := make([]float32, len(x)), make([]float32, len(x))
+			GroupNorm(plain, x, nil, nil, channels, groups, size, eps)
+			GroupNorm(y, x, w, b, channels, groups, size, eps)
+			affine := make([]float64, len(x))
+			for i, v := range want {
+				c := i / size % channels
+				affine[i] = float64(v)*float64(w[c]) + float64(b[c])
+			}
+			if !same(plain, want) {
+				t.Errorf("%d groups without weights are no layer norm", groups)
+			}
+			checkClose(t, "y", y, affine, 1e-6, 0)
 		}
 	})
 }
@@ -294,7 +319,8 @@ func TestFold(t *testing.T) {
 			}
 		}
 		by := NewChannels(out, Identity)
-		Normalizing(by, mean, variance, some[1], some[2], eps)
+		Given(by.Mean, by.Scale, mean, variance, eps)
+		Affine(by, by.Mean, by.Scale, some[1], some[2])
 		want, got := make([]float64, out), make([]float64, out)
 		Linear(want, x, w, some[0], 1, in, out, Identity)
 		Normalize(want, want, nil, by, 1, 1)

@@ -20,6 +20,8 @@ func activateFast[F Float](y, x []F, act Act) int { return 0 }
 
 func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }
 
+func addFast[F Float](y, a, b []F, act Act) int { return 0 }
+
 func momentsFast[F Float](sum, squares, pivot []float64, x []F, size int) bool { return false }
 
 func normalizeFast[F Float](y, x []F, by Channels, size int, least, most float64) bool { return false }

@@ -164,6 +164,16 @@ func tanhGrad(n int, dx *float32, y *float32, dy *float32)
 //go:noescape
 func sigmoidGrad(n int, dx *float32, y *float32, dy *float32)
 
+// plus is a + b.
+//
+//go:noescape
+func plus(n int, y *float32, a *float32, b *float32)
+
+// plusRelu is max(a + b, 0).
+//
+//go:noescape
+func plusRelu(n int, y *float32, a *float32, b *float32)
+
 // relu6 is min(max(x, 0), 6).
 //
 //go:noescape
@@ -184,7 +194,7 @@ func leaky(n int, dst *float32, by *float32, x *float32, slope float32)
 //go:noescape
 func hardSwish(n int, y *float32, x *float32)
 
-// hardSwishGrad is 0 where x is below -3, dy above 3, and dy·(x/3 + 1/2) between.
+// hardSwishGrad is 0 where x is below -3, dy from 3 on, and dy·(x/3 + 1/2) between.
 //
 //go:noescape
 func hardSwishGrad(n int, dx *float32, x *float32, dy *float32)

@@ -3268,6 +3268,47 @@ vector:
 	VZEROUPPER
 	RET
 
+// func plus(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·plus(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ y+8(FP), DX
+	MOVQ a+16(FP), BX
+	MOVQ b+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y0
+	VADDPS  (SI)(CX*4), Y0, Y0
+	VMOVUPS Y0, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func plusRelu(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·plusRelu(SB), NOSPLIT, $0-32
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   y+8(FP), DX
+	MOVQ   a+16(FP), BX
+	MOVQ   b+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VADDPS  (SI)(CX*4), Y1, Y1
+	VMAXPS  Y1, Y0, Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
 // func relu6(n int, y *float32, x *float32)
 // Requires: AVX
 TEXT ·relu6(SB), NOSPLIT, $0-24
@@ -3396,7 +3437,7 @@ vector:
 	VDIVPS    three<>+0(SB), Y0, Y1
 	VADDPS    half<>+0(SB), Y1, Y1
 	VMULPS    Y2, Y1, Y1
-	VCMPPS    $0x1e, three<>+0(SB), Y0, Y3
+	VCMPPS    $0x1d, three<>+0(SB), Y0, Y3
 	VBLENDVPS Y3, Y2, Y1, Y1
 	VCMPPS    $0x15, minus3<>+0(SB), Y0, Y3
 	VANDPS    Y3, Y1, Y1

@@ -148,6 +148,18 @@ func activateGradFast[F Float](dx, by, dy []F, act Act) int {
 	return n
 }
 
+func addFast[F Float](y, a, b []F, act Act) int {
+	n := vectors[F](len(y))
+	switch {
+	case n == 0:
+	case act == ReLU:
+		plusRelu(n, start(y), start(a), start(b))
+	default:
+		plus(n, start(y), start(a), start(b))
+	}
+	return n
+}
+
 func sumColumnsFast[F Float](dst, x []F, rows, cols int) int {
 	n := vectors[F](len(dst))
 	if rows == 0 {

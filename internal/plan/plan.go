@@ -49,11 +49,22 @@ type Value struct {
 //     unless there is none, b (out).
 //   - activation: y = act(x).
 //   - reshape: y = act(x) in another shape.
+//   - add: y = act(a + b), of one shape.
+//   - batchnorm: y = act((x - mean)/√(variance+eps)·weight + bias) over x (C, ...),
+//     with params mean and variance and, unless there are none, weight and bias,
+//     all (C).
+//   - groupnorm: the same by the mean and variance of each of groups of channels,
+//     with params weight and bias (C), or none.
+//   - layernorm: the same over the last axes, with params weight and bias of their
+//     shape, or none, and no act.
 type Step struct {
 	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
 	Params []string `json:"params,omitempty"` // names of parameters
 	Act    string   `json:"act,omitempty"`    // of the result, as kernel.ParseAct knows it; empty for identity
+	Eps    float64  `json:"eps,omitempty"`    // added to a variance
+	Groups int      `json:"groups,omitempty"` // of channels
+	Axes   int      `json:"axes,omitempty"`   // the last of them that are normalised together
 	Shape  []int    `json:"shape"`            // of the result
 }
 

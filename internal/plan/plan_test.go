@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -82,6 +83,117 @@ func TestValidateRefuses(t *testing.T) {
 		err := p.Validate(params)
 		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "plan: ") {
 			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
+		}
+	}
+}
+
+// normed is a plan with every norm and an addition.
+func normed() (*Plan, map[string][]int) {
+	return &Plan{
+			Inputs: []Value{{"x", []int{4, 3}}},
+			Steps: []Step{
+				{Op: "batchnorm", In: []int{0}, Params: []string{"mean", "var", "w", "b"}, Act: "relu6", Eps: 1e-3, Shape: []int{4, 3}},
+				{Op: "batchnorm", In: []int{0}, Params: []string{"mean", "var"}, Act: "silu", Eps: 1e-3, Shape: []int{4, 3}},
+				{Op: "groupnorm", In: []int{0}, Params: []string{"w", "b"}, Act: "relu", Eps: 1e-3, Groups: 2, Shape: []int{4, 3}},
+				{Op: "layernorm", In: []int{0}, Params: []string{"wide", "wide"}, Eps: 1e-3, Axes: 1, Shape: []int{4, 3}},
+				{Op: "layernorm", In: []int{0}, Eps: 1e-3, Axes: 2, Shape: []int{4, 3}},
+				{Op: "add", In: []int{1, 2}, Act: "leakyrelu(0.2)", Shape: []int{4, 3}},
+			},
+			Outputs: []Output{{"affine", 1}, {"plain", 2}, {"grouped", 3}, {"layer", 4}, {"all", 5}, {"sum", 6}},
+		}, map[string][]int{
+			"mean": {4}, "var": {4}, "w": {4}, "b": {4}, "wide": {3},
+		}
+}
+
+func TestValidateRefusesNorms(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(p *Plan, params map[string][]int)
+		want  string
+	}{
+		{"nothing", func(*Plan, map[string][]int) {}, ""},
+		{"three parameters", func(p *Plan, _ map[string][]int) { p.Steps[0].Params = []string{"mean", "var", "w"} }, "3 parameters; want one of [2 4]"},
+		{"one parameter", func(p *Plan, _ map[string][]int) { p.Steps[2].Params = []string{"w"} }, "1 parameters; want one of [0 2]"},
+		{"other mean", func(_ *Plan, params map[string][]int) { params["mean"] = []int{3} }, `parameter "mean" of shape [3]; want [4]`},
+		{"other weight", func(p *Plan, params map[string][]int) { p.Steps[3].Params = []string{"w", "b"} }, `parameter "w" of shape [4]; want [3]`},
+		{"no eps", func(p *Plan, _ map[string][]int) { p.Steps[0].Eps = 0 }, "eps is 0"},
+		{"infinite eps", func(p *Plan, _ map[string][]int) { p.Steps[4].Eps = math.Inf(1) }, "eps is +Inf"},
+		{"no groups", func(p *Plan, _ map[string][]int) { p.Steps[2].Groups = 0 }, "0 groups"},
+		{"three groups", func(p *Plan, _ map[string][]int) { p.Steps[2].Groups = 3 }, "3 groups"},
+		{"no axes", func(p *Plan, _ map[string][]int) { p.Steps[3].Axes = 0 }, "0 axes"},
+		{"three axes", func(p *Plan, _ map[string][]int) { p.Steps[4].Axes = 3 }, "3 axes"},
+		{"active layer norm", func(p *Plan, _ map[string][]int) { p.Steps[4].Act = "relu" }, `activation "relu"; want none`},
+		{"numbers", func(p *Plan, _ map[string][]int) {
+			p.Inputs[0].Shape = nil
+		}, "an input without axes"},
+		{"other sum", func(p *Plan, _ map[string][]int) {
+			p.Steps = append(p.Steps, Step{Op: "reshape", In: []int{1}, Shape: []int{12}}, Step{Op: "add", In: []int{1, 7}, Shape: []int{4, 3}})
+		}, "inputs of shapes [4 3] and [12]"},
+		{"sum of one", func(p *Plan, _ map[string][]int) { p.Steps[5].In = []int{1} }, "1 inputs; want 2"},
+		{"unused numbers", func(p *Plan, _ map[string][]int) { p.Steps[5].Axes, p.Steps[5].Groups = 99, -1 }, ""},
+	} {
+		p, params := normed()
+		test.spoil(p, params)
+		err := p.Validate(params)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
+		}
+	}
+	p, _ := normed()
+	params := map[string]Param[float64]{
+		"mean": {[]int{4}, make([]float64, 4)}, "var": {[]int{4}, []float64{1, 1, -1, 1}},
+		"w": {[]int{4}, make([]float64, 4)}, "b": {[]int{4}, make([]float64, 4)}, "wide": {[]int{3}, make([]float64, 3)},
+	}
+	if _, err := Compile(p, params, nil); err == nil || !strings.Contains(err.Error(), "a variance of -1") {
+		t.Errorf("a variance of -1 gave error %v", err)
+	}
+}
+
+func TestRunNorms(t *testing.T) {
+	p, _ := normed()
+	mean, variance := []float64{1, 2, 3, 4}, []float64{1, 4, 9, 2}
+	w, b, wide := []float64{2, -1, 3, 1}, []float64{0, 1, 0.5, 0}, []float64{1, 2, 3}
+	program, err := Compile(p, map[string]Param[float64]{
+		"mean": {[]int{4}, mean}, "var": {[]int{4}, variance}, "w": {[]int{4}, w}, "b": {[]int{4}, b}, "wide": {[]int{3}, wide},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := program.Machine()
+	const rows = 3
+	x := m.Value(0, rows)
+	for i := range x {
+		x[i] = float64((i*i*7)%23) / 4
+	}
+	m.Run(rows)
+	standard := func(part []float64, i int) float64 {
+		mean, variance := 0.0, 0.0
+		for _, v := range part {
+			mean += v / float64(len(part))
+		}
+		for _, v := range part {
+			variance += (v - mean) * (v - mean) / float64(len(part))
+		}
+		return (part[i] - mean) / math.Sqrt(variance+1e-3)
+	}
+	for i, v := range x {
+		c, at, row := i/3%4, i%12, x[i/12*12:][:12]
+		plain := (v - mean[c]) / math.Sqrt(variance[c]+1e-3)
+		affine := min(max(plain*w[c]+b[c], 0), 6)
+		silu := plain / (1 + math.Exp(-plain))
+		sum := affine + silu
+		if sum < 0 {
+			sum *= 0.2
+		}
+		for value, want := range []float64{
+			v, affine, silu,
+			max(standard(row[at/6*6:][:6], at%6)*w[c]+b[c], 0),
+			standard(row[at/3*3:][:3], at%3)*wide[at%3] + wide[at%3],
+			standard(row, at), sum,
+		} {
+			if got := m.Value(value, rows)[i]; math.Abs(got-want) > 1e-13*max(1, math.Abs(want)) {
+				t.Errorf("value %d at %d is %v, want %v", value, i, got, want)
+			}
 		}
 	}
 }
@@ -249,6 +361,12 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add(string(text), uint8(3))
 	f.Add(`{"inputs":[{"name":"x"}],"steps":[{"op":"activation","in":[0]}],"outputs":[{"name":"y","value":1}]}`, uint8(1))
+	norms, more := normed()
+	if text, err = json.Marshal(norms); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text), uint8(2))
+	maps.Copy(params, more)
 	data := map[string]Param[float32]{}
 	for name, shape := range params {
 		data[name] = Param[float32]{shape, make([]float32, product(shape))}

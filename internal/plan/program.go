@@ -27,6 +27,12 @@ type call[F kernel.Float] struct {
 	weight Weight[F] // of a linear step
 	act    kernel.Act
 	width  int // last size of the result, 1 for a single number
+
+	// Of a norm: the step, how many elements a channel has or, of a layer norm,
+	// what is normalised together, and what a batch norm does.
+	step Step
+	size int
+	by   kernel.Channels
 }
 
 // A Weight is the w (out, in) of linear steps, in a form of its own.
@@ -59,7 +65,7 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	ops := table[F]()
 	for i, s := range p.Steps {
 		act, _ := s.act() // was validated
-		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1}
+		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1, step: s}
 		if n := len(s.Shape); n > 0 {
 			c.width = s.Shape[n-1]
 		}

@@ -31,6 +31,24 @@ func clipped() {
 	})
 }
 
+func additions() {
+	begin("plus", "func(n int, y, a, b *float32)", "plus is a + b.")
+	eachVector([]string{"y", "a", "b"}, func(p []Mem) {
+		v := read(p[1])
+		VADDPS(p[2], v, v)
+		VMOVUPS(v, p[0])
+	})
+
+	begin("plusRelu", "func(n int, y, a, b *float32)", "plusRelu is max(a + b, 0).")
+	none := zero()
+	eachVector([]string{"y", "a", "b"}, func(p []Mem) {
+		v := read(p[1])
+		VADDPS(p[2], v, v)
+		rectify(v, none)
+		VMOVUPS(v, p[0])
+	})
+}
+
 func leaks() {
 	begin("leaky", "func(n int, dst, by, x *float32, slope float32)", "leaky is x where by is above 0, and elsewhere slope·x.")
 	none, slope := zero(), YMM()
@@ -57,13 +75,13 @@ func hardSwishes() {
 		VMOVUPS(v, p[0])
 	})
 
-	begin("hardSwishGrad", "func(n int, dx, x, dy *float32)", "hardSwishGrad is 0 where x is below -3, dy above 3, and dy·(x/3 + 1/2) between.")
+	begin("hardSwishGrad", "func(n int, dx, x, dy *float32)", "hardSwishGrad is 0 where x is below -3, dy from 3 on, and dy·(x/3 + 1/2) between.")
 	eachVector([]string{"dx", "x", "dy"}, func(p []Mem) {
 		x, d, dy, where := read(p[1]), YMM(), read(p[2]), YMM()
 		VDIVPS(three, x, d)
 		VADDPS(constant("half", 0.5), d, d)
 		VMULPS(dy, d, d)
-		VCMPPS(Imm(greater), three, x, where)
+		VCMPPS(Imm(atLeast), three, x, where)
 		VBLENDVPS(where, dy, d, d)
 		VCMPPS(Imm(notLess), constant("minus3", -3), x, where)
 		VANDPS(where, d, d)

@@ -211,6 +211,7 @@ func activations() {
 		VMULPS(d, v, v)
 		VMOVUPS(v, p[0])
 	})
+	additions()
 	clipped()
 	leaks()
 	hardSwishes()
@@ -234,6 +235,7 @@ const (
 	less       = 0x11
 	notGreater = 0x1a
 	greater    = 0x1e
+	atLeast    = 0x1d
 )
 
 // sums adds up the rows of a matrix.
