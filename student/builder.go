@@ -59,6 +59,7 @@ type build struct {
 	inputs   map[string]*gorgonia.Node
 	own      map[*gorgonia.Node]*tensor.Dense // bound to inputs, over memory that [Program.Let] is given
 	scalars  []bound
+	gathered []gathering
 	checked  map[*gorgonia.Node]bool
 	dropouts map[string]int // in each scope
 	unique   int
@@ -276,6 +277,12 @@ func (b *Builder) version(n *gorgonia.Node) func() uint64 {
 // Activate is act(x).
 func (b *Builder) Activate(x *gorgonia.Node, act Act) *gorgonia.Node {
 	return b.Op(graph.Activate(x, kernel.Act(act)))
+}
+
+// Add is act(a + c), for two nodes of one shape, in one operation: where a
+// residual block ends.
+func (b *Builder) Add(a, c *gorgonia.Node, act Act) *gorgonia.Node {
+	return b.Op(graph.Add(a, c, kernel.Act(act)))
 }
 
 // Dropout zeroes elements of x with probability rate while training, and

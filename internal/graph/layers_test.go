@@ -37,7 +37,7 @@ var acts = map[kernel.Act]func(x float64) float64{
 	},
 }
 
-var leaky = must(kernel.Leaky(0.2))
+var leaky = kernel.Leaky(0.2)
 
 func TestLinear(t *testing.T) {
 	const in, out = 5, 4

@@ -32,24 +32,25 @@ var actNames = [...]string{
 }
 
 const (
-	kindBits    = 8
-	slopeUnits  = 1e6 // in 1
-	maxSlope    = 16
-	plainSlope  = 0.01
-	leakyPrefix = "leakyrelu("
+	kindBits   = 8
+	slopeUnits = 1e6 // in 1
+	maxSlope   = 16
+	plainSlope = 0.01
+	noSlope    = LeakyReLU | (1<<24-1)<<kindBits
 )
 
-// Leaky is the LeakyReLU of that slope below 0, rounded to a millionth: above 0
-// and at most 16.
-func Leaky(slope float64) (Act, error) {
+// Leaky is the LeakyReLU of that slope below 0, rounded to a millionth: a
+// millionth to 16. With any other slope it is no activation, as ParseAct says of
+// its name.
+func Leaky(slope float64) Act {
 	units := math.Round(slope * slopeUnits)
 	switch {
 	case !(units >= 1 && slope <= maxSlope):
-		return 0, fmt.Errorf("kernel: the slope of a leakyrelu is %v; want a millionth to %d", slope, maxSlope)
+		return noSlope
 	case units == plainSlope*slopeUnits:
-		return LeakyReLU, nil
+		return LeakyReLU
 	}
-	return LeakyReLU | Act(units)<<kindBits, nil
+	return LeakyReLU | Act(units)<<kindBits
 }
 
 // kind is the activation without its slope.
@@ -72,11 +73,15 @@ func (a Act) String() string {
 	switch {
 	case int(a) < len(actNames):
 		return actNames[a]
+	case a == noSlope:
+		return leakyPrefix + "out of range)"
 	case a.kind() == LeakyReLU:
 		return leakyPrefix + strconv.FormatFloat(a.slope(), 'g', -1, 64) + ")"
 	}
 	return fmt.Sprintf("Act(%d)", uint32(a))
 }
+
+const leakyPrefix = "leakyrelu("
 
 // ParseAct returns the activation of that name, such as relu, gelu or
 // leakyrelu(0.2).
@@ -86,12 +91,16 @@ func ParseAct(name string) (Act, error) {
 			return Act(a), nil
 		}
 	}
-	if text, ok := strings.CutPrefix(name, leakyPrefix); ok && strings.HasSuffix(text, ")") {
-		if slope, err := strconv.ParseFloat(strings.TrimSuffix(text, ")"), 64); err == nil {
-			return Leaky(slope)
-		}
+	text, ok := strings.CutPrefix(name, leakyPrefix)
+	if !ok || !strings.HasSuffix(text, ")") {
+		return 0, fmt.Errorf("kernel: activation is %q; want one of %q", name, actNames)
 	}
-	return 0, fmt.Errorf("kernel: activation is %q; want one of %q", name, actNames)
+	slope, err := strconv.ParseFloat(strings.TrimSuffix(text, ")"), 64)
+	act := Leaky(slope)
+	if err != nil || act == noSlope {
+		return 0, fmt.Errorf("kernel: activation is %q; want a slope of a millionth to %d", name, maxSlope)
+	}
+	return act, nil
 }
 
 // Activate writes act of each element of x to y, which may be x. A NaN stays

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -118,15 +119,15 @@ func TestParseAct(t *testing.T) {
 // A slope is exact in float64, and one slope is one Act.
 func TestLeaky(t *testing.T) {
 	for slope, want := range map[float64]string{0.01: "leakyrelu", 0.2: "leakyrelu(0.2)", 1e-6: "leakyrelu(1e-06)", 16: "leakyrelu(16)"} {
-		act, err := Leaky(slope)
-		again, err2 := ParseAct(act.String())
-		if err != nil || err2 != nil || act.String() != want || act.slope() != slope || again != act {
-			t.Errorf("the slope %v is %v of %v, read as %v; errors %v, %v", slope, act, act.slope(), again, err, err2)
+		act := Leaky(slope)
+		again, err := ParseAct(act.String())
+		if err != nil || act.String() != want || act.slope() != slope || again != act {
+			t.Errorf("the slope %v is %v of %v, read as %v; error %v", slope, act, act.slope(), again, err)
 		}
 	}
 	for _, slope := range []float64{0, -0.2, 1e-7, 16.1, math.NaN(), math.Inf(1)} {
-		if act, err := Leaky(slope); err == nil {
-			t.Errorf("the slope %v is %v", slope, act)
+		if act, err := ParseAct(Leaky(slope).String()); err == nil || !strings.Contains(err.Error(), "want a slope of a millionth to 16") {
+			t.Errorf("the slope %v is %v, error %v", slope, act, err)
 		}
 	}
 }
