@@ -232,7 +232,8 @@ func (b *Builder) Rows() int { return b.rows }
 // Dtype is what the graph computes in: tensor.Float32 or tensor.Float64.
 func (b *Builder) Dtype() tensor.Dtype { return b.dtype }
 
-// Training says that the graph will be trained, so that dropout drops.
+// Training says that the graph will be trained, so that dropout drops and a batch
+// norm looks at the batch.
 func (b *Builder) Training() bool { return b.training }
 
 // Valid is 1 for the rows of a batch that are samples and 0 for padding: (B).

@@ -37,7 +37,8 @@ type Mode struct {
 	// Dtype is what it computes in: tensor.Float32, the zero value's meaning,
 	// or tensor.Float64.
 	Dtype tensor.Dtype
-	// Training turns dropout on, drawing from Seed.
+	// Training turns dropout on, drawing from Seed, and makes batch norms look at
+	// the batch and move their running statistics.
 	Training bool
 	Seed     uint64
 }

@@ -57,6 +57,9 @@ func checkRounding(t *testing.T, n int, seed uint64) {
 	for _, act := range []Act{Identity, ReLU, ReLU6, LeakyReLU, leaky02, ELU, HardSwish} {
 		bothPaths(t, act.String(), [][]float32{m, w}, func(x [][]float32) { Activate(x[0], x[1], act) })
 	}
+	for _, act := range []Act{Identity, ReLU, ReLU6, LeakyReLU} {
+		bothPaths(t, "add "+act.String(), [][]float32{m, w, g}, func(x [][]float32) { Add(x[0], x[1], x[2], act) })
+	}
 	bothPaths(t, "scale", [][]float32{m, w, g[:1]}, func(x [][]float32) { ScaleRows(x[0], x[1], x[2]) })
 	for rows := range 4 {
 		x := odd(rows*n, seed)
