@@ -35,10 +35,10 @@ func batchNormShape(s *Step, in, params [][]int) ([]int, error) {
 
 // bindBatchNorm makes of the statistics and weights what they do to a channel.
 func bindBatchNorm[F kernel.Float](c *call[F], _ Packer[F]) error {
-	mean, variance := c.params[0], c.params[1]
-	if i := slices.IndexFunc(variance, func(v F) bool { return !(v >= 0) }); i >= 0 {
-		return fmt.Errorf("is a mean beside a variance of %v; want 0 or more", variance[i])
+	if err := c.checkVariance(); err != nil {
+		return err
 	}
+	mean, variance := c.params[0], c.params[1]
 	c.size = product(c.step.Shape[1:])
 	act := c.act
 	if !act.Fused() {
@@ -49,6 +49,15 @@ func bindBatchNorm[F kernel.Float](c *call[F], _ Packer[F]) error {
 	kernel.Given(c.by.Mean, inverse, mean, variance, c.step.Eps)
 	weight, bias := c.pair(2)
 	kernel.Affine(c.by, c.by.Mean, inverse, weight, bias)
+	return nil
+}
+
+// checkVariance refuses a variance that is none.
+func (c *call[F]) checkVariance() error {
+	variance := c.params[1]
+	if i := slices.IndexFunc(variance, func(v F) bool { return !(v >= 0) }); i >= 0 {
+		return fmt.Errorf("is a mean beside a variance of %v; want 0 or more", variance[i])
+	}
 	return nil
 }
 

@@ -198,6 +198,83 @@ func TestRunNorms(t *testing.T) {
 	}
 }
 
+// A batch norm is folded into the step before it where that changes nothing else:
+// so says a plan that has what stands between them as an output.
+func TestCompileFolds(t *testing.T) {
+	steps := func(act string, norm Step) []Step {
+		return []Step{
+			{Op: "reshape", In: []int{0}, Shape: []int{6}},
+			{Op: "linear", In: []int{1}, Params: []string{"w", "b"}, Act: act, Shape: []int{5}},
+			norm,
+			{Op: "activation", In: []int{3}, Act: "tanh", Shape: []int{5}},
+		}
+	}
+	affine := Step{Op: "batchnorm", In: []int{2}, Params: []string{"mean", "var", "gamma", "beta"}, Act: "relu", Eps: 1e-3, Shape: []int{5}}
+	plain := Step{Op: "batchnorm", In: []int{2}, Params: []string{"mean", "var"}, Act: "silu", Eps: 1e-3, Shape: []int{5}}
+	params := map[string]Param[float64]{
+		"w": {[]int{5, 6}, make([]float64, 30)}, "b": {[]int{5}, []float64{1, -1, 2, 0.5, 0}},
+		"mean": {[]int{5}, []float64{1, 2, 3, -4, 0}}, "var": {[]int{5}, []float64{1, 4, 0.25, 9, 0}},
+		"gamma": {[]int{5}, []float64{1, 2, -3, 0.5, 0}}, "beta": {[]int{5}, []float64{0, 1, 2, -1, 3}},
+	}
+	for i := range params["w"].Data {
+		params["w"].Data[i] = math.Sin(float64(7 * i))
+	}
+	run := func(p *Plan) (folded bool, y []float64) {
+		g, err := Compile(p, params, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := g.Machine()
+		for i := range m.Value(0, 3) {
+			m.Value(0, 3)[i] = math.Cos(float64(3 * i))
+		}
+		m.Run(3)
+		return slices.ContainsFunc(g.calls, func(c call[float64]) bool { return c.run == nil }), m.Value(4, 3)
+	}
+	plan := func(act string, norm Step, also ...Output) *Plan {
+		return &Plan{Inputs: []Value{{"x", []int{2, 3}}}, Steps: steps(act, norm), Outputs: append(also, Output{"y", 4})}
+	}
+	for _, norm := range []Step{affine, plain} {
+		folded, got := run(plan("identity", norm))
+		apart, want := run(plan("", norm, Output{"between", 2}))
+		if !folded || apart {
+			t.Errorf("%v is folded: %v, and with another reader %v", norm.Params, folded, apart)
+		}
+		for i, w := range want {
+			if math.Abs(got[i]-w) > 1e-13 {
+				t.Errorf("folded, element %d is %v; want %v", i, got[i], w)
+			}
+		}
+	}
+	if folded, _ := run(plan("relu", affine)); folded {
+		t.Error("a batch norm is folded through an activation")
+	}
+	twice := plan("", affine)
+	twice.Steps[3] = Step{Op: "add", In: []int{2, 3}, Shape: []int{5}}
+	if folded, _ := run(twice); folded {
+		t.Error("a batch norm is folded into what is read twice")
+	}
+	params["var"].Data[3] = -1
+	if _, err := Compile(plan("", affine), params, nil); err == nil || err.Error() != `plan: step 2 ("batchnorm"): parameter "mean" is a mean beside a variance of -1; want 0 or more` {
+		t.Errorf("a variance of -1 gave error %v", err)
+	}
+}
+
+// A linear step whose last axis is not the channels is left alone.
+func TestCompileFoldsChannelsAlone(t *testing.T) {
+	p := &Plan{
+		Inputs: []Value{{"x", []int{3, 3}}},
+		Steps: []Step{
+			{Op: "linear", In: []int{0}, Params: []string{"w"}, Shape: []int{3, 3}},
+			{Op: "batchnorm", In: []int{1}, Params: []string{"mean", "var"}, Eps: 1e-3, Shape: []int{3, 3}},
+		},
+		Outputs: []Output{{"y", 2}},
+	}
+	if folds := p.folds(); len(folds) > 0 {
+		t.Errorf("steps %v are folded", folds)
+	}
+}
+
 func TestRun(t *testing.T) {
 	p, _ := twoLayers()
 	w0 := make([]float64, 72)
