@@ -26,7 +26,7 @@ type Moments struct {
 // and bias are (C), or nil for 1 and 0. A run fails where a channel has fewer
 // than 2 elements.
 func BatchNorm(x, weight, bias, mask *gorgonia.Node, eps float64, act kernel.Act) (*gorgonia.Node, *Moments, error) {
-	if err := checkChannels("batch norm", x, []*gorgonia.Node{weight, bias}, eps, act); err != nil {
+	if err := checkChannels("batch norm", x, weight, bias, eps, act); err != nil {
 		return nil, nil, err
 	}
 	if !mask.Shape().Eq(x.Shape()[:1]) {
@@ -42,7 +42,7 @@ func BatchNorm(x, weight, bias, mask *gorgonia.Node, eps float64, act kernel.Act
 // constants: what a batch norm does in eval mode. A sample depends on itself
 // alone.
 func BatchNormBy(x, mean, variance, weight, bias *gorgonia.Node, eps float64, act kernel.Act) (*gorgonia.Node, error) {
-	if err := checkChannels("batch norm", x, []*gorgonia.Node{weight, bias, mean, variance}, eps, act); err != nil {
+	if err := checkChannels("batch norm", x, weight, bias, eps, act, mean, variance); err != nil {
 		return nil, err
 	}
 	if x.Dtype() == tensor.Float64 {
@@ -51,18 +51,18 @@ func BatchNormBy(x, mean, variance, weight, bias *gorgonia.Node, eps float64, ac
 	return batchNormBy[float32](x, mean, variance, weight, bias, eps, act)
 }
 
-// checkChannels refuses what has no channels, and parameters that are not of
-// them. Those of one kind come in pairs.
-func checkChannels(name string, x *gorgonia.Node, params []*gorgonia.Node, eps float64, act kernel.Act) error {
+// checkChannels refuses what has no channels, and what is not of as many.
+func checkChannels(name string, x, weight, bias *gorgonia.Node, eps float64, act kernel.Act, statistics ...*gorgonia.Node) error {
 	if x.Dims() < 2 {
 		return fmt.Errorf("graph: %s: x is %v; want (B, C, ...)", name, x.Shape())
 	}
-	if err := checkPair(name, params[0], params[1], x.Shape()[1:2]); err != nil {
+	channels := x.Shape()[1:2]
+	if err := checkPair(name, weight, bias, channels); err != nil {
 		return err
 	}
-	for _, p := range params[2:] {
-		if !p.Shape().Eq(x.Shape()[1:2]) {
-			return fmt.Errorf("graph: %s: a statistic is %v; want %v", name, p.Shape(), x.Shape()[1:2])
+	for _, s := range statistics {
+		if !s.Shape().Eq(channels) {
+			return fmt.Errorf("graph: %s: a statistic is %v; want %v", name, s.Shape(), channels)
 		}
 	}
 	if !act.Fused() {
@@ -100,7 +100,7 @@ func checkEps(name string, eps float64) error {
 // groups of its channels, side by side (Wu and He 2018, 1803.08494;
 // torch.nn.GroupNorm). As many groups as channels are an instance norm.
 func GroupNorm(x *gorgonia.Node, groups int, weight, bias *gorgonia.Node, eps float64, act kernel.Act) (*gorgonia.Node, error) {
-	if err := checkChannels("group norm", x, []*gorgonia.Node{weight, bias}, eps, act); err != nil {
+	if err := checkChannels("group norm", x, weight, bias, eps, act); err != nil {
 		return nil, err
 	}
 	if c := x.Shape()[1]; groups < 1 || c%groups != 0 {

@@ -8,7 +8,7 @@ import (
 func TestAdd(t *testing.T) {
 	for _, n := range []int{1, 3, 7, 8, 9, 70, 5001} {
 		a, b := odd(n, 1), odd(n, 2)
-		for _, act := range allActs {
+		for _, act := range []Act{Identity, ReLU, Tanh, leaky02, GELU} {
 			want := make([]float32, n)
 			for i := range want {
 				want[i] = a[i] + b[i]
