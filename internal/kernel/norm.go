@@ -69,30 +69,40 @@ const costOfNorm = 4
 // mask has all rows. It returns over how many elements; without one the result
 // is NaN.
 func Moments[F Float](mean, variance []float64, x, mask []F, rows, size int) (n int) {
+	channels, cost := len(mean), costOfNorm*rows*size
+	if channels*cost < worth {
+		return momentsOf(mean, variance, x, mask, rows, size, 0, channels) // without the allocation of a closure
+	}
+	Rows(channels, cost, func(from, to int) { momentsOf(mean, variance, x, mask, rows, size, from, to) })
+	_, n = counted(mask, rows)
+	return n * size
+}
+
+// momentsOf does some channels.
+func momentsOf[F Float](mean, variance []float64, x, mask []F, rows, size, from, to int) int {
+	channels := len(mean)
 	first, n := counted(mask, rows)
 	n *= size
-	channels := len(mean)
-	Rows(channels, costOfNorm*rows*size, func(from, to int) {
-		// The sums are of distances from an element: those of x itself would
-		// cancel where the mean is large.
-		pivot := borrow[float64](to - from)
-		defer giveBack(pivot)
-		sum, squares := mean[from:to], variance[from:to]
-		for c := range sum {
-			sum[c], squares[c] = 0, 0
-			if n > 0 {
-				(*pivot)[c] = float64(x[(first*channels+from+c)*size])
-			}
-		}
-		eachRowOf(mask, rows, func(r int) {
+	// The sums are of distances from an element: those of x itself would cancel
+	// where the mean is large.
+	pivot := borrow[float64](to - from)
+	defer giveBack(pivot)
+	sum, squares := mean[from:to], variance[from:to]
+	clear(sum)
+	clear(squares)
+	for c := range *pivot {
+		(*pivot)[c] = float64(x[(max(first, 0)*channels+from+c)*size])
+	}
+	for r := range rows {
+		if mask == nil || mask[r] != 0 {
 			moments(sum, squares, *pivot, x[(r*channels+from)*size:(r*channels+to)*size], size)
-		})
-		for c, d := range sum {
-			d /= float64(n)
-			squares[c] = max(0, squares[c]/float64(n)-float64(d*d))
-			sum[c] = (*pivot)[c] + d
 		}
-	})
+	}
+	for c, d := range sum {
+		d /= float64(n)
+		squares[c] = max(0, squares[c]/float64(n)-float64(d*d))
+		sum[c] = (*pivot)[c] + d
+	}
 	return n
 }
 
@@ -111,15 +121,6 @@ func counted[F Float](mask []F, rows int) (first, n int) {
 		}
 	}
 	return first, n
-}
-
-// eachRowOf calls f for the rows that count.
-func eachRowOf[F Float](mask []F, rows int, f func(r int)) {
-	for r := range rows {
-		if mask == nil || mask[r] != 0 {
-			f(r)
-		}
-	}
 }
 
 // moments adds the distances from pivot, and their squares, of a row.
@@ -142,28 +143,37 @@ func moments[F Float](sum, squares, pivot []float64, x []F, size int) {
 // Normalize writes what becomes of x (rows, channels, size) to y, which may be
 // x. Rows whose mask (rows) is 0 become 0; a nil mask has none.
 func Normalize[F Float](y, x, mask []F, by Channels, rows, size int) {
+	planes := rows * len(by.Mean)
+	if planes*costOfNorm*size < worth {
+		normalizePlanes(y, x, mask, by, size, 0, planes) // without the allocation of a closure
+		return
+	}
+	Rows(planes, costOfNorm*size, func(from, to int) { normalizePlanes(y, x, mask, by, size, from, to) })
+}
+
+// normalizePlanes does some channels of rows, which are counted through.
+func normalizePlanes[F Float](y, x, mask []F, by Channels, size, from, to int) {
 	least, most := by.limits()
 	channels := len(by.Mean)
-	eachBand(rows, channels, costOfNorm*size, func(r, from, to int) {
-		at, end := (r*channels+from)*size, (r*channels+to)*size
+	eachBand(channels, from, to, func(r, c, end int) {
+		at, behind := (r*channels+c)*size, (r*channels+end)*size
 		if mask != nil && mask[r] == 0 {
-			clear(y[at:end])
+			clear(y[at:behind])
 			return
 		}
-		normalize(y[at:end], x[at:end], by.part(from, to), size, least, most)
+		normalize(y[at:behind], x[at:behind], by.part(c, end), size, least, most)
 	})
 }
 
-// eachBand calls f for some channels of each row at a time.
-func eachBand(rows, channels, cost int, f func(r, from, to int)) {
-	Rows(rows*channels, cost, func(from, to int) {
-		for from < to {
-			r, c := from/channels, from%channels
-			n := min(channels-c, to-from)
-			f(r, c, c+n)
-			from += n
-		}
-	})
+// eachBand calls f for each row's share of the planes: its channels from c to
+// end.
+func eachBand(channels, from, to int, f func(r, c, end int)) {
+	for from < to {
+		r, c := from/channels, from%channels
+		n := min(channels-c, to-from)
+		f(r, c, c+n)
+		from += n
+	}
 }
 
 func normalize[F Float](y, x []F, by Channels, size int, least, most float64) {
@@ -187,10 +197,12 @@ func NormalizeSums[F Float](sum, dot []float64, x, dy, mask []F, by Channels, ro
 	Rows(channels, costOfNorm*rows*size, func(from, to int) {
 		clear(sum[from:to])
 		clear(dot[from:to])
-		eachRowOf(mask, rows, func(r int) {
-			at, end := (r*channels+from)*size, (r*channels+to)*size
-			normSums(sum[from:to], dot[from:to], x[at:end], dy[at:end], by.part(from, to), size, least, most)
-		})
+		for r := range rows {
+			if mask == nil || mask[r] != 0 {
+				at, end := (r*channels+from)*size, (r*channels+to)*size
+				normSums(sum[from:to], dot[from:to], x[at:end], dy[at:end], by.part(from, to), size, least, most)
+			}
+		}
 	})
 }
 
@@ -257,13 +269,15 @@ func Center[F Float](s Slopes, sum, dot, inverse []float64, weight []F, n int) {
 func NormalizeGrad[F Float](dx, x, dy, mask []F, by Channels, s Slopes, rows, size int) {
 	least, most := by.limits()
 	channels := len(by.Mean)
-	eachBand(rows, channels, costOfNorm*size, func(r, from, to int) {
-		at, end := (r*channels+from)*size, (r*channels+to)*size
-		if mask != nil && mask[r] == 0 {
-			clear(dx[at:end])
-			return
-		}
-		normGrad(dx[at:end], x[at:end], dy[at:end], by.part(from, to), s.part(from, to), size, least, most)
+	Rows(rows*channels, costOfNorm*size, func(from, to int) {
+		eachBand(channels, from, to, func(r, c, end int) {
+			at, behind := (r*channels+c)*size, (r*channels+end)*size
+			if mask != nil && mask[r] == 0 {
+				clear(dx[at:behind])
+				return
+			}
+			normGrad(dx[at:behind], x[at:behind], dy[at:behind], by.part(c, end), s.part(c, end), size, least, most)
+		})
 	})
 }
 
@@ -317,21 +331,28 @@ func LayerNorm[F Float](y, x, weight, bias []F, width int, eps float64) {
 
 // LayerNormBy is LayerNorm by what Standardize says of each row.
 func LayerNormBy[F Float](y, x, weight, bias []F, mean, inverse []float64, width int) {
-	Rows(len(mean), costOfNorm*width, func(from, to int) {
-		for r := from; r < to; r++ {
-			y, x := y[r*width:(r+1)*width], x[r*width:(r+1)*width]
-			for j, v := range x {
-				z := (float64(v) - mean[r]) * inverse[r]
-				if weight != nil {
-					z *= float64(weight[j])
-				}
-				if bias != nil {
-					z += float64(bias[j])
-				}
-				y[j] = F(z)
+	if rows := len(mean); rows*costOfNorm*width < worth {
+		layerNormRows(y, x, weight, bias, mean, inverse, width, 0, rows) // without the allocation of a closure
+		return
+	}
+	Rows(len(mean), costOfNorm*width, func(from, to int) { layerNormRows(y, x, weight, bias, mean, inverse, width, from, to) })
+}
+
+// layerNormRows does some rows.
+func layerNormRows[F Float](y, x, weight, bias []F, mean, inverse []float64, width, from, to int) {
+	for r := from; r < to; r++ {
+		y, x := y[r*width:(r+1)*width], x[r*width:(r+1)*width]
+		for j, v := range x {
+			z := (float64(v) - mean[r]) * inverse[r]
+			if weight != nil {
+				z *= float64(weight[j])
 			}
+			if bias != nil {
+				z += float64(bias[j])
+			}
+			y[j] = F(z)
 		}
-	})
+	}
 }
 
 // LayerNormGrad writes the gradient of x to dx, which may be dy, given that of

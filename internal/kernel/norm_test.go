@@ -214,6 +214,22 @@ func TestNormalizeOfNaN(t *testing.T) {
 	})
 }
 
+// What runs a student makes no garbage where there is little to do.
+func TestNormsDoNotAllocate(t *testing.T) {
+	const channels, size = 6, 4
+	x, y, w := random[float32](5*channels*size, 1), make([]float32, 5*channels*size), random[float32](channels*size, 2)
+	by := NewChannels(channels, ReLU)
+	n := testing.AllocsPerRun(100, func() {
+		Normalize(y, x, nil, by, 5, size)
+		GroupNorm(y, x, w[:channels], w[:channels], channels, 3, size, 1e-5)
+		LayerNorm(y, x, w, w, channels*size, 1e-5)
+		Add(y, y, x, GELU)
+	})
+	if n != 0 && !testing.Short() { // the race detector makes some
+		t.Errorf("there are %v allocations", n)
+	}
+}
+
 // The mean is far, the elements close together: sums of squares would have no
 // digit of the variance left.
 func TestMomentsDoNotCancel(t *testing.T) {
