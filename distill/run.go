@@ -46,7 +46,7 @@ type Run struct {
 	// parameters; 0 does not.
 	Clip float64
 	// Accumulate is how many batches make one optimizer step, as if they were
-	// one; 0 means 1.
+	// one; 0 means 1. A [student.BatchNorm] sees each of them alone.
 	Accumulate int
 
 	// Epochs and MaxSteps bound the training, Budget its time. 0 is no bound;

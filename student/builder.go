@@ -59,6 +59,7 @@ type build struct {
 	inputs   map[string]*gorgonia.Node
 	own      map[*gorgonia.Node]*tensor.Dense // bound to inputs, over memory that [Program.Let] is given
 	scalars  []bound
+	gathered []gathering
 	checked  map[*gorgonia.Node]bool
 	dropouts map[string]int // in each scope
 	unique   int
@@ -231,7 +232,8 @@ func (b *Builder) Rows() int { return b.rows }
 // Dtype is what the graph computes in: tensor.Float32 or tensor.Float64.
 func (b *Builder) Dtype() tensor.Dtype { return b.dtype }
 
-// Training says that the graph will be trained, so that dropout drops.
+// Training says that the graph will be trained, so that dropout drops and a batch
+// norm looks at the batch.
 func (b *Builder) Training() bool { return b.training }
 
 // Valid is 1 for the rows of a batch that are samples and 0 for padding: (B).
@@ -276,6 +278,12 @@ func (b *Builder) version(n *gorgonia.Node) func() uint64 {
 // Activate is act(x).
 func (b *Builder) Activate(x *gorgonia.Node, act Act) *gorgonia.Node {
 	return b.Op(graph.Activate(x, kernel.Act(act)))
+}
+
+// Add is act(a + c), for two nodes of one shape, in one operation: where a
+// residual block ends.
+func (b *Builder) Add(a, c *gorgonia.Node, act Act) *gorgonia.Node {
+	return b.Op(graph.Add(a, c, kernel.Act(act)))
 }
 
 // Dropout zeroes elements of x with probability rate while training, and

@@ -108,7 +108,7 @@ func TestMistakesEndTheBuild(t *testing.T) {
 		"tap without batch": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Reshape(x, 5, 3) }, `tap "logits" is (5, 3) for a batch of 3`},
 		"tap of elsewhere":  {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return foreign }, `tap "logits" belongs to another graph`},
 		"dropout rate":      {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Dropout(x, 1) }, "the dropout rate is 1; want 0 or more and below 1"},
-		"no activation":     {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Activate(x, 9) }, "Act(9)"},
+		"no activation":     {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Activate(x, 99) }, "Act(99)"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -51,6 +51,37 @@ func ExampleSequence() {
 	// l2.bias (10)
 }
 
+// A residual block, as in ResNet's v1: its second norm has no activation, which
+// comes after the addition.
+func ExampleBuilder_Add() {
+	block := func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+		h := b.Layer("fc1", student.Linear{Out: 64, NoBias: true}, x)
+		h = b.Layer("bn1", student.BatchNorm{Act: student.ReLU}, h)
+		h = b.Layer("fc2", student.Linear{Out: 64, NoBias: true}, h)
+		h = b.Layer("bn2", student.BatchNorm{}, h)
+		return b.Add(h, x, student.ReLU)
+	}
+	net := student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+		x := b.Layer("flatten", student.Flatten{}, in[data.Input])
+		h := block(b.Scope("block1"), x)
+		return student.Taps{"block1": h, "logits": b.Layer("fc", student.Linear{Out: 10}, h)}
+	})
+	m, err := student.New(net, images, 1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for p := range m.Params() {
+		if p.Buffer {
+			fmt.Println(p.Name, p.Value.Shape())
+		}
+	}
+	// Output:
+	// block1.bn1.running_mean (64)
+	// block1.bn1.running_var (64)
+	// block1.bn2.running_mean (64)
+	// block1.bn2.running_var (64)
+}
+
 // A rate that warms up over 100 steps.
 func ExampleBuilder_Scalar() {
 	m, err := student.New(student.MLP{Out: 10}, images, 1)

@@ -13,6 +13,13 @@ type Init func(rng *rand.Rand, dst []float64, fanIn, fanOut int)
 // Zeros is 0 everywhere.
 func Zeros(_ *rand.Rand, dst []float64, _, _ int) { clear(dst) }
 
+// Ones is 1 everywhere.
+func Ones(_ *rand.Rand, dst []float64, _, _ int) {
+	for i := range dst {
+		dst[i] = 1
+	}
+}
+
 // He draws from a normal distribution of variance 2/fanIn, which keeps the
 // variance of activations through ReLU (He et al. 2015, 1502.01852, equation 10).
 func He(rng *rand.Rand, dst []float64, fanIn, _ int) {

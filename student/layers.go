@@ -13,13 +13,25 @@ import (
 // Act is an activation: a function of each element.
 type Act kernel.Act
 
-// The activations.
+// The activations, as PyTorch has them.
 const (
-	Identity = Act(kernel.Identity) // x
-	ReLU     = Act(kernel.ReLU)     // max(x, 0)
-	Tanh     = Act(kernel.Tanh)
-	Sigmoid  = Act(kernel.Sigmoid) // 1 / (1 + exp(-x))
+	Identity  = Act(kernel.Identity)  // x
+	ReLU      = Act(kernel.ReLU)      // max(x, 0)
+	Tanh      = Act(kernel.Tanh)      // (exp(x) - exp(-x)) / (exp(x) + exp(-x))
+	Sigmoid   = Act(kernel.Sigmoid)   // 1 / (1 + exp(-x))
+	ReLU6     = Act(kernel.ReLU6)     // min(max(x, 0), 6)
+	LeakyReLU = Act(kernel.LeakyReLU) // x above 0, and x/100 below; Leaky has another slope
+	ELU       = Act(kernel.ELU)       // x above 0, and exp(x) - 1 below
+	HardSwish = Act(kernel.HardSwish) // x·ReLU6(x+3)/6
+	SiLU      = Act(kernel.SiLU)      // x·Sigmoid(x), also known as Swish
+	GELU      = Act(kernel.GELU)      // x·Φ(x), with the normal distribution's Φ
+	GELUTanh  = Act(kernel.GELUTanh)  // GELU by tanh, as torch.nn.GELU(approximate="tanh")
 )
+
+// Leaky is the LeakyReLU of that slope below 0: a millionth to 16, rounded to a
+// millionth. With any other slope it is no activation, and refused by whoever
+// is given it.
+func Leaky(slope float64) Act { return Act(kernel.Leaky(slope)) }
 
 // String is the name of the activation.
 func (a Act) String() string { return kernel.Act(a).String() }

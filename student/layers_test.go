@@ -156,7 +156,11 @@ func TestLayersRefuse(t *testing.T) {
 }
 
 func TestActNames(t *testing.T) {
-	for act, want := range map[student.Act]string{student.Identity: "identity", student.ReLU: "relu", student.Tanh: "tanh", student.Sigmoid: "sigmoid"} {
+	for act, want := range map[student.Act]string{
+		student.Identity: "identity", student.ReLU: "relu", student.Tanh: "tanh", student.Sigmoid: "sigmoid", student.ReLU6: "relu6",
+		student.LeakyReLU: "leakyrelu", student.Leaky(0.2): "leakyrelu(0.2)", student.Leaky(0.01): "leakyrelu", student.ELU: "elu",
+		student.HardSwish: "hardswish", student.SiLU: "silu", student.GELU: "gelu", student.GELUTanh: "gelutanh",
+	} {
 		if act.String() != want {
 			t.Errorf("%d is called %s; want %s", act, act, want)
 		}

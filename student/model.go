@@ -135,11 +135,13 @@ func (m *Model) Dtype() tensor.Dtype { return m.dtype }
 // Params yields the parameters, in the order in which Forward met them.
 func (m *Model) Params() iter.Seq[*Param] { return m.params.All() }
 
-// Size is the number of parameters, each element counted.
+// Size is the number of parameters, each element counted, without buffers.
 func (m *Model) Size() int {
 	n := 0
 	for p := range m.Params() {
-		n += p.Value.Shape().TotalSize()
+		if !p.Buffer {
+			n += p.Value.Shape().TotalSize()
+		}
 	}
 	return n
 }
@@ -153,11 +155,14 @@ func (m *Model) Describe() string {
 	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "parameter\tshape\telements")
 	for p := range m.Params() {
-		frozen := ""
-		if p.Frozen {
-			frozen = "  frozen"
+		kind := ""
+		switch {
+		case p.Buffer:
+			kind = "  buffer"
+		case p.Frozen:
+			kind = "  frozen"
 		}
-		fmt.Fprintf(w, "%s\t%v\t%d%s\n", p.Name, p.Value.Shape(), p.Value.Shape().TotalSize(), frozen)
+		fmt.Fprintf(w, "%s\t%v\t%d%s\n", p.Name, p.Value.Shape(), p.Value.Shape().TotalSize(), kind)
 	}
 	fmt.Fprintf(w, "total\t\t%d\n\ntap\tshape of a sample\n", m.Size())
 	for _, name := range m.order {

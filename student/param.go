@@ -20,6 +20,10 @@ type Param struct {
 	Value *tensor.Dense
 	// Frozen parameters are saved but not trained.
 	Frozen bool
+	// Buffer parameters are no weights, but what training gathers, as the running
+	// statistics of [BatchNorm] are: saved, not trained, and not counted by
+	// [Model.Size].
+	Buffer bool
 
 	version uint64
 }

@@ -24,6 +24,7 @@ type Program struct {
 	params  []*Param
 	grads   []*gorgonia.Node
 	unused  []*Param
+	after   []gathering // what the runs of a training graph gather
 }
 
 // building guards Gorgonia's global state: graphs are built one at a time.
@@ -36,7 +37,8 @@ type Mode struct {
 	// Dtype is what it computes in: tensor.Float32, the zero value's meaning,
 	// or tensor.Float64.
 	Dtype tensor.Dtype
-	// Training turns dropout on, drawing from Seed.
+	// Training turns dropout on, drawing from Seed, and makes batch norms look at
+	// the batch and move their running statistics.
 	Training bool
 	Seed     uint64
 }
@@ -65,6 +67,7 @@ func Compile(params *Params, in data.Spec, mode Mode, f func(b *Builder, in Taps
 		var err error
 		p.machine, err = graph.NewMachine(append(p.differentiate(cost), also...)...)
 		b.Check(err)
+		p.after = b.gathered
 	})
 	if err != nil {
 		return nil, err
@@ -98,7 +101,7 @@ func (p *Program) differentiate(cost *gorgonia.Node) []*gorgonia.Node {
 	for _, ps := range p.b.met {
 		n := p.b.nodes[ps]
 		switch {
-		case ps.Frozen:
+		case ps.Frozen, ps.Buffer:
 		case reached[n]:
 			p.params = append(p.params, ps)
 			wrt = append(wrt, n)
@@ -134,14 +137,15 @@ func (p *Program) grad(cost *gorgonia.Node, wrt []*gorgonia.Node) []*gorgonia.No
 }
 
 // Only is a program over the same graph, with the same bindings, that computes
-// some of its nodes.
+// some of its nodes. Its runs are looks at a graph and not steps of training:
+// they move no running statistics.
 func (p *Program) Only(nodes ...*gorgonia.Node) (*Program, error) {
 	m, err := graph.NewMachine(nodes...)
 	if err != nil {
 		return nil, err
 	}
 	q := *p
-	q.machine, q.grads, q.params = m, nil, nil
+	q.machine, q.grads, q.params, q.after = m, nil, nil, nil
 	return &q, nil
 }
 
@@ -209,13 +213,22 @@ func (p *Program) Let(n *gorgonia.Node, v *tensor.Dense) error {
 }
 
 // Run computes the program at a step, from 0, which schedules and dropout
-// depend on.
+// depend on. In a training graph, it then moves the running statistics of the
+// layers that it computed.
 func (p *Program) Run(step int) error {
 	p.b.draw.Step = step
 	for _, s := range p.b.scalars {
 		s.Set(s.at(step))
 	}
-	return p.machine.RunAll()
+	if err := p.machine.RunAll(); err != nil {
+		return err
+	}
+	for _, g := range p.after {
+		if p.machine.Computes(g.of) {
+			g.do()
+		}
+	}
+	return nil
 }
 
 // Value is what a node came to in the last run, until the next one.

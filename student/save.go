@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -47,8 +48,9 @@ func pack(p *Param) safetensors.Tensor {
 
 // Load reads parameters that Save wrote, or another program in the same format:
 // every parameter of the model must be there with its shape and dtype, and
-// nothing else. The model is not changed when it fails. [Model.LoadNamed] reads
-// files with other names.
+// nothing else, but for PyTorch's num_batches_tracked beside running statistics,
+// which these do not depend on. The model is not changed when it fails.
+// [Model.LoadNamed] reads files with other names.
 func (m *Model) Load(r io.Reader) error {
 	f, err := safetensors.Read(r)
 	if err != nil {
@@ -88,11 +90,18 @@ func (m *Model) checkFile(f *safetensors.File) error {
 		}
 	}
 	for _, t := range f.Tensors {
-		if m.params.Lookup(t.Name) == nil {
+		if m.params.Lookup(t.Name) == nil && !m.counts(t.Name) {
 			return fmt.Errorf("the file has a parameter %s that the model does not have", t.Name)
 		}
 	}
 	return nil
+}
+
+// counts says that a tensor is PyTorch's count of the batches that running
+// statistics have seen.
+func (m *Model) counts(name string) bool {
+	scope, ok := strings.CutSuffix(name, "num_batches_tracked")
+	return ok && m.params.Lookup(scope+"running_mean") != nil
 }
 
 // header is what a file says about the model besides its weights.

@@ -49,6 +49,9 @@ func geometry(x, w tensor.Shape, window kernel.Window, groups int) (kernel.Conv,
 }
 
 func conv2d[F kernel.Float](x, w, b *gorgonia.Node, c kernel.Conv, act kernel.Act) (*gorgonia.Node, error) {
+	if act.ByInput() {
+		return activated[F](act)(conv2d[F](x, w, b, c, kernel.Identity))
+	}
 	in := []*gorgonia.Node{x, w}
 	if b != nil {
 		in = append(in, b)

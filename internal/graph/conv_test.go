@@ -68,7 +68,7 @@ func TestConv2dRefuses(t *testing.T) {
 		"window":       {conv(x, w, b, kernel.Window{Stride: [2]int{1, -2}}, 3, 0), "conv2d: kernel: Window.Stride is [1 -2]"},
 		"small images": {conv(x, w, b, kernel.Window{Dilation: [2]int{2, 1}}, 3, 0), "conv2d: kernel: Window spans 5 pixels along axis 0 of an image of [4 5]"},
 		"bias":         {conv(x, w, flat, none, 3, 0), "conv2d: the bias is (3, 6); want (9)"},
-		"activation":   {conv(x, w, b, none, 3, 9), `conv2d: kernel: activation is "Act(9)"`},
+		"activation":   {conv(x, w, b, none, 3, 200), `conv2d: kernel: activation is "Act(200)"`},
 		"types":        {conv(x, single, nil, none, 3, 0), "conv2d: input 1 is of float32; want float64"},
 	}
 	for name, test := range tests {

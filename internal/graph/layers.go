@@ -31,6 +31,9 @@ func linear[F kernel.Float](x, w, b *gorgonia.Node, act kernel.Act, version func
 	if _, err := kernel.ParseAct(act.String()); err != nil {
 		return nil, fmt.Errorf("graph: linear: %w", err)
 	}
+	if act.ByInput() {
+		return activated[F](act)(linear[F](x, w, b, kernel.Identity, version))
+	}
 	shape := x.Shape()
 	if len(shape) < 2 || w.Dims() != 2 || shape[len(shape)-1] != w.Shape()[1] {
 		return nil, fmt.Errorf("graph: linear: x is %v and w %v; want (B, ..., in) and (out, in)", shape, w.Shape())
@@ -150,21 +153,38 @@ func activate[F kernel.Float](x *gorgonia.Node, act kernel.Act) (*gorgonia.Node,
 	o.lower = &plan.Step{Op: "activation", Act: act.String(), Shape: sample(x.Shape())}
 	o.run = func(v []gorgonia.Value) { kernel.Activate(floats[F](o.value), floats[F](v[0]), act) }
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
-		dx, err := activateGrad[F](y, dy, act)
+		by := y
+		if act.ByInput() {
+			by = x
+		}
+		dx, err := activateGrad[F](by, dy, act)
 		return []*gorgonia.Node{dx}, err
 	}
 	return apply[F](o, x)
 }
 
-func activateGrad[F kernel.Float](y, dy *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
+// activated puts an activation behind an operation that cannot have it in
+// itself: its gradient wants what goes into it.
+func activated[F kernel.Float](act kernel.Act) func(*gorgonia.Node, error) (*gorgonia.Node, error) {
+	return func(x *gorgonia.Node, err error) (*gorgonia.Node, error) {
+		if err != nil {
+			return nil, err
+		}
+		return activate[F](x, act)
+	}
+}
+
+// activateGrad is the gradient of what goes into an activation, by what its
+// derivative is told from: see [kernel.Act.ByInput].
+func activateGrad[F kernel.Float](by, dy *gorgonia.Node, act kernel.Act) (*gorgonia.Node, error) {
 	if act == kernel.Identity {
 		return dy, nil
 	}
-	o := &op{name: act.String() + ".dx", shape: y.Shape()}
+	o := &op{name: act.String() + ".dx", shape: by.Shape()}
 	o.run = func(v []gorgonia.Value) {
 		kernel.ActivateGrad(floats[F](o.value), floats[F](v[0]), floats[F](v[1]), act)
 	}
-	return apply[F](o, y, dy)
+	return apply[F](o, by, dy)
 }
 
 // Reshape copies x (B, ...) into another shape of the same size. Gorgonia's own

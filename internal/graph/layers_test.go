@@ -21,7 +21,23 @@ var acts = map[kernel.Act]func(x float64) float64{
 	kernel.ReLU:     func(x float64) float64 { return max(x, 0) },
 	kernel.Tanh:     math.Tanh,
 	kernel.Sigmoid:  func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
+	kernel.ReLU6:    func(x float64) float64 { return min(max(x, 0), 6) },
+	leaky:           func(x float64) float64 { return max(x, 0.2*x) },
+	kernel.ELU: func(x float64) float64 {
+		if x > 0 {
+			return x
+		}
+		return math.Exp(x) - 1
+	},
+	kernel.HardSwish: func(x float64) float64 { return x * min(max(x+3, 0), 6) / 6 },
+	kernel.SiLU:      func(x float64) float64 { return x / (1 + math.Exp(-x)) },
+	kernel.GELU:      func(x float64) float64 { return x * (1 + math.Erf(x/math.Sqrt2)) / 2 },
+	kernel.GELUTanh: func(x float64) float64 {
+		return x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) / 2
+	},
 }
+
+var leaky = kernel.Leaky(0.2)
 
 func TestLinear(t *testing.T) {
 	const in, out = 5, 4
@@ -234,8 +250,8 @@ func TestLayersRefuse(t *testing.T) {
 		"linear of widths":     {second(graph.Linear(w, x, b, 0)), "the bias is (4); want (3)"},
 		"linear of types":      {second(graph.Linear(x, single, nil, 0)), "linear: input 1 is of float32; want float64"},
 		"relu of ints":         {second(graph.Activate(id, kernel.ReLU)), "relu: input 0 is of int; want float32"},
-		"linear and no act":    {second(graph.Linear(x, w, nil, 9)), `linear: kernel: activation is "Act(9)"`},
-		"activate by no act":   {second(graph.Activate(x, 9)), `activate: kernel: activation is "Act(9)"`},
+		"linear and no act":    {second(graph.Linear(x, w, nil, 99)), `linear: kernel: activation is "Act(99)"`},
+		"activate by no act":   {second(graph.Activate(x, 99)), `activate: kernel: activation is "Act(99)"`},
 		"activate a number":    {second(graph.Activate(one, kernel.Tanh)), "tanh: x is a number; want (B, ...)"},
 		"reshape to more":      {second(graph.Reshape(x, 4, 4)), "reshape: (3, 5) has 15 elements; [4 4] wants 16"},
 		"reshape to negatives": {second(graph.Reshape(x, -3, -5)), "the shape is [-3 -5]; want one axis or more, each of 1 or more"},

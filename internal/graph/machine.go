@@ -156,6 +156,12 @@ func (m *Machine) Value(n *gorgonia.Node) gorgonia.Value {
 	return nil
 }
 
+// Computes says whether a run computes a node.
+func (m *Machine) Computes(n *gorgonia.Node) bool {
+	_, ok := m.slot[n]
+	return ok
+}
+
 // Reset implements [gorgonia.VM]; a Machine has nothing to reset.
 func (m *Machine) Reset() {}
 

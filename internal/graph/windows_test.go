@@ -25,11 +25,6 @@ type windowCase struct {
 	DY, DX, DW, DB array
 }
 
-type array struct {
-	Shape []int
-	Data  []float64
-}
-
 // values are the values of a, in a float type.
 func values[F kernel.Float](a array) *tensor.Dense {
 	v := make([]F, len(a.Data))

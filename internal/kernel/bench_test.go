@@ -170,7 +170,7 @@ func perRow(rows int, f func(r int)) {
 
 func BenchmarkActivate(b *testing.B) {
 	x, y := random[float32](128*800, 1), make([]float32, 128*800)
-	for act := ReLU; act <= Sigmoid; act++ {
+	for _, act := range allActs[2:] { // after a slope and identity
 		b.Run(act.String(), func(b *testing.B) {
 			onPaths(b, func(b *testing.B) {
 				for b.Loop() {
@@ -178,5 +178,46 @@ func BenchmarkActivate(b *testing.B) {
 				}
 			})
 		})
+		b.Run(act.String()+"grad", func(b *testing.B) {
+			onPaths(b, func(b *testing.B) {
+				for b.Loop() {
+					ActivateGrad(y, x, x, act)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkNormalize is the four passes of a batch norm with ReLU, of images and
+// of the rows of a linear layer.
+func BenchmarkNormalize(b *testing.B) {
+	for _, s := range [][3]int{{32, 64, 28 * 28}, {128, 800, 1}} {
+		rows, channels, size := s[0], s[1], s[2]
+		n := rows * channels * size
+		x, dy, y := random[float32](n, 1), random[float32](n, 2), make([]float32, n)
+		by, slopes := NewChannels(channels, ReLU), NewSlopes(channels)
+		mean, variance := make([]float64, channels), make([]float64, channels)
+		for i := range by.Scale {
+			by.Scale[i], slopes.Dz[i] = 1, 1
+		}
+		for _, pass := range []struct {
+			name  string
+			bytes int // read and written
+			do    func()
+		}{
+			{"moments", 4 * n, func() { Moments[float32](mean, variance, x, nil, rows, size) }},
+			{"forward", 8 * n, func() { Normalize(y, x, nil, by, rows, size) }},
+			{"sums", 8 * n, func() { NormalizeSums(mean, variance, x, dy, nil, by, rows, size) }},
+			{"backward", 12 * n, func() { NormalizeGrad(y, x, dy, nil, by, slopes, rows, size) }},
+		} {
+			b.Run(fmt.Sprintf("%s/%dx%dx%d", pass.name, rows, channels, size), func(b *testing.B) {
+				onPaths(b, func(b *testing.B) {
+					b.SetBytes(int64(pass.bytes))
+					for b.Loop() {
+						pass.do()
+					}
+				})
+			})
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package kernel is the arithmetic under everything else: matrix products,
-// convolutions, pooling, activations and softmax over flat, row-major,
-// contiguous slices.
+// convolutions, pooling, activations, normalisation and softmax over flat,
+// row-major, contiguous slices.
 //
 //	// y (rows, out) = relu(x (rows, in) · wᵀ + b), with w (out, in)
 //	kernel.Linear(y, x, w, b, rows, in, out, kernel.ReLU)
@@ -9,12 +9,14 @@
 // [Int8].
 //
 // A row of a result depends on that row of the input alone, to the last bit:
-// neither the number of rows nor its place among them matters, and neither does
-// the number of threads. Large work is shared between as many as Go has.
+// neither the number of rows nor its place among them matters. Sums over rows are
+// in their order. The number of threads does not matter either: large work is
+// shared between as many as Go has.
 //
 // On amd64 with AVX2, FMA and F16C, float32 is done by assembly, which gen writes.
-// What is made of products that are summed, and tanh, sigmoid and exponentials,
-// differ from the portable path in the last places; all else has its bits.
+// What is made of products that are summed, exponentials, and the activations
+// with one, differ from the portable path in the last places; all else has its
+// bits.
 //
 // The functions may be called from many goroutines, and their scratch is
 // pooled. Sizes are the caller's to check: a slice that is too short panics.

@@ -373,7 +373,7 @@ func bce[F Float](grad, z, target []F, weight []float64) (sum float64) {
 		if weight != nil {
 			w = weight[c]
 		}
-		yes, no := logistic(float64(v))
+		yes, no := odds(float64(v))
 		loss := float64(w*t*softplus(-float64(v))) + float64((1-t)*softplus(float64(v)))
 		sum += loss
 		grad[c] = F(float64((1-t)*yes) - float64(w*t*no))
@@ -395,8 +395,8 @@ func BinaryKL[F Float](value, grad, z, t []F, T float64) {
 func binaryKL[F Float](grad, z, t []F, T float64) (sum float64) {
 	for c, v := range z {
 		a, b := float64(t[c])/T, float64(v)/T
-		p, notP := logistic(a)
-		q, _ := logistic(b)
+		p, notP := odds(a)
+		q, _ := odds(b)
 		// Two divergences from a sure answer, of which one is often 0.
 		sum += float64(p*(softplus(-b)-softplus(-a))) + float64(notP*(softplus(b)-softplus(a)))
 		grad[c] = F(T * (q - p))
@@ -404,8 +404,8 @@ func binaryKL[F Float](grad, z, t []F, T float64) (sum float64) {
 	return sum
 }
 
-// logistic is σ(x) and 1-σ(x), each to its own precision.
-func logistic(x float64) (yes, no float64) {
+// odds are σ(x) and 1-σ(x), each to its own precision.
+func odds(x float64) (yes, no float64) {
 	e := math.Exp(-math.Abs(x))
 	yes, no = 1/(1+e), e/(1+e)
 	if x < 0 {

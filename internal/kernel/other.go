@@ -26,6 +26,20 @@ func activateFast[F Float](y, x []F, act Act) int { return 0 }
 
 func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }
 
+func addFast[F Float](y, a, b []F, act Act) int { return 0 }
+
+func momentsFast[F Float](sum, squares, pivot []float64, x []F, size int) bool { return false }
+
+func normalizeFast[F Float](y, x []F, by Channels, size int, least, most float64) bool { return false }
+
+func normSumsFast[F Float](sum, dot []float64, x, dy []F, by Channels, size int, least, most float64) bool {
+	return false
+}
+
+func normGradFast[F Float](dx, x, dy []F, by Channels, s Slopes, size int, least, most float64) bool {
+	return false
+}
+
 func sumColumnsFast[F Float](dst, x []F, rows, cols int) int { return 0 }
 
 func sumSquaresFast[F Float](x []F) (done int, sum float64) { return 0, 0 }

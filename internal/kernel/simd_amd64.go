@@ -194,6 +194,41 @@ func tanhGrad(n int, dx *float32, y *float32, dy *float32)
 //go:noescape
 func sigmoidGrad(n int, dx *float32, y *float32, dy *float32)
 
+// plus is a + b.
+//
+//go:noescape
+func plus(n int, y *float32, a *float32, b *float32)
+
+// plusRelu is max(a + b, 0).
+//
+//go:noescape
+func plusRelu(n int, y *float32, a *float32, b *float32)
+
+// relu6 is min(max(x, 0), 6).
+//
+//go:noescape
+func relu6(n int, y *float32, x *float32)
+
+// relu6Grad is dy where y is above 0 and below 6.
+//
+//go:noescape
+func relu6Grad(n int, dx *float32, y *float32, dy *float32)
+
+// leaky is x where by is above 0, and elsewhere slope·x.
+//
+//go:noescape
+func leaky(n int, dst *float32, by *float32, x *float32, slope float32)
+
+// hardSwish is x·min(max(x + 3, 0), 6)/6.
+//
+//go:noescape
+func hardSwish(n int, y *float32, x *float32)
+
+// hardSwishGrad is 0 where x is below -3, dy from 3 on, and dy·(x/3 + 1/2) between.
+//
+//go:noescape
+func hardSwishGrad(n int, dx *float32, x *float32, dy *float32)
+
 // sigmoid is 1/(1 + exp(-x)), to 2.5 units in the last place.
 //
 //go:noescape
@@ -213,6 +248,76 @@ func weigh(n int, dst *float64, z *float32, invT float64) (top float64, sum floa
 //
 //go:noescape
 func sumWeights(n int, z *float32, invT float64) (top float64, sum float64)
+
+// silu is x·s, for n elements, where s is 1/(1 + exp(-x)).
+//
+//go:noescape
+func silu(n int, y *float32, x *float32)
+
+// siluGrad is dy·(s + x·s'), for n elements, where s is 1/(1 + exp(-x)).
+//
+//go:noescape
+func siluGrad(n int, dx *float32, x *float32, dy *float32)
+
+// geluTanh is x·s, for n elements, where s is 1/(1 + exp(-2·√(2/π)·(x + 0.044715·x³))).
+//
+//go:noescape
+func geluTanh(n int, y *float32, x *float32)
+
+// geluTanhGrad is dy·(s + x·s'), for n elements, where s is 1/(1 + exp(-2·√(2/π)·(x + 0.044715·x³))).
+//
+//go:noescape
+func geluTanhGrad(n int, dx *float32, x *float32, dy *float32)
+
+// gelu is x·s, for n elements, where s is the normal distribution's Φ(x).
+//
+//go:noescape
+func gelu(n int, y *float32, x *float32)
+
+// geluGrad is dy·(s + x·s'), for n elements, where s is the normal distribution's Φ(x).
+//
+//go:noescape
+func geluGrad(n int, dx *float32, x *float32, dy *float32)
+
+// momentsPlane adds up x - pivot and its square, over n elements.
+//
+//go:noescape
+func momentsPlane(n int, x *float32, pivot float64) (sum float64, squares float64)
+
+// normalizePlane is (x - mean)·scale + shift between least and most, for n elements.
+//
+//go:noescape
+func normalizePlane(n int, y *float32, x *float32, mean float64, scale float64, shift float64, least float64, most float64)
+
+// normSumsPlane adds up dz and dz·(x - mean), over n elements, where dz is dy where normalize cuts nothing off, and elsewhere 0.
+//
+//go:noescape
+func normSumsPlane(n int, x *float32, dy *float32, mean float64, scale float64, shift float64, least float64, most float64) (sum float64, dot float64)
+
+// normGradPlane is byDz·dz + byX·(x - mean) + plus, for n elements, with the dz of normSums.
+//
+//go:noescape
+func normGradPlane(n int, dx *float32, x *float32, dy *float32, mean float64, scale float64, shift float64, byDz float64, byX float64, plus float64, least float64, most float64)
+
+// momentsRow adds up x - pivot and its square, over n elements.
+//
+//go:noescape
+func momentsRow(n int, x *float32, pivot *float64, sum *float64, squares *float64)
+
+// normalizeRow is (x - mean)·scale + shift between least and most, for n elements.
+//
+//go:noescape
+func normalizeRow(n int, y *float32, x *float32, mean *float64, scale *float64, shift *float64, least float64, most float64)
+
+// normSumsRow adds up dz and dz·(x - mean), over n elements, where dz is dy where normalize cuts nothing off, and elsewhere 0.
+//
+//go:noescape
+func normSumsRow(n int, x *float32, dy *float32, mean *float64, scale *float64, shift *float64, least float64, most float64, sum *float64, dot *float64)
+
+// normGradRow is byDz·dz + byX·(x - mean) + plus, for n elements, with the dz of normSums.
+//
+//go:noescape
+func normGradRow(n int, dx *float32, x *float32, dy *float32, mean *float64, scale *float64, shift *float64, byDz *float64, byX *float64, plus *float64, least float64, most float64)
 
 // logs is the natural logarithm of n elements, to 1 unit in the last place.
 //

@@ -17349,6 +17349,206 @@ vector:
 	VZEROUPPER
 	RET
 
+// func plus(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·plus(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ y+8(FP), DX
+	MOVQ a+16(FP), BX
+	MOVQ b+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y0
+	VADDPS  (SI)(CX*4), Y0, Y0
+	VMOVUPS Y0, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func plusRelu(n int, y *float32, a *float32, b *float32)
+// Requires: AVX
+TEXT ·plusRelu(SB), NOSPLIT, $0-32
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   y+8(FP), DX
+	MOVQ   a+16(FP), BX
+	MOVQ   b+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VADDPS  (SI)(CX*4), Y1, Y1
+	VMAXPS  Y1, Y0, Y1
+	VADDPS  Y0, Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func relu6(n int, y *float32, x *float32)
+// Requires: AVX
+TEXT ·relu6(SB), NOSPLIT, $0-24
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   y+8(FP), DX
+	MOVQ   x+16(FP), BX
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS six<>+0(SB), Y2
+	VMAXPS  Y1, Y0, Y1
+	VADDPS  Y0, Y1, Y1
+	VMINPS  Y1, Y2, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+DATA six<>+0(SB)/4, $(6.0)
+DATA six<>+4(SB)/4, $(6.0)
+DATA six<>+8(SB)/4, $(6.0)
+DATA six<>+12(SB)/4, $(6.0)
+DATA six<>+16(SB)/4, $(6.0)
+DATA six<>+20(SB)/4, $(6.0)
+DATA six<>+24(SB)/4, $(6.0)
+DATA six<>+28(SB)/4, $(6.0)
+GLOBL six<>(SB), RODATA|NOPTR, $32
+
+// func relu6Grad(n int, dx *float32, y *float32, dy *float32)
+// Requires: AVX
+TEXT ·relu6Grad(SB), NOSPLIT, $0-32
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   dx+8(FP), DX
+	MOVQ   y+16(FP), BX
+	MOVQ   dy+24(FP), SI
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VCMPPS  $0x1e, Y0, Y1, Y2
+	VCMPPS  $0x11, six<>+0(SB), Y1, Y1
+	VANDPS  Y2, Y1, Y1
+	VANDPS  (SI)(CX*4), Y1, Y1
+	VMOVUPS Y1, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+// func leaky(n int, dst *float32, by *float32, x *float32, slope float32)
+// Requires: AVX
+TEXT ·leaky(SB), NOSPLIT, $0-36
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS slope+32(FP), Y1
+	MOVQ         n+0(FP), AX
+	XORQ         CX, CX
+	MOVQ         dst+8(FP), DX
+	MOVQ         by+16(FP), BX
+	MOVQ         x+24(FP), SI
+
+vector:
+	VMOVUPS   (BX)(CX*4), Y2
+	VMOVUPS   (SI)(CX*4), Y3
+	VCMPPS    $0x1e, Y0, Y2, Y2
+	VMULPS    Y1, Y3, Y4
+	VBLENDVPS Y2, Y3, Y4, Y4
+	VMOVUPS   Y4, (DX)(CX*4)
+	ADDQ      $0x00000008, CX
+	CMPQ      CX, AX
+	JLT       vector
+	VZEROUPPER
+	RET
+
+// func hardSwish(n int, y *float32, x *float32)
+// Requires: AVX
+TEXT ·hardSwish(SB), NOSPLIT, $0-24
+	VXORPS Y0, Y0, Y0
+	MOVQ   n+0(FP), AX
+	XORQ   CX, CX
+	MOVQ   y+8(FP), DX
+	MOVQ   x+16(FP), BX
+
+vector:
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS six<>+0(SB), Y3
+	VADDPS  three<>+0(SB), Y1, Y2
+	VMAXPS  Y2, Y0, Y2
+	VMINPS  Y2, Y3, Y2
+	VMULPS  Y1, Y2, Y2
+	VDIVPS  Y3, Y2, Y2
+	VMOVUPS Y2, (DX)(CX*4)
+	ADDQ    $0x00000008, CX
+	CMPQ    CX, AX
+	JLT     vector
+	VZEROUPPER
+	RET
+
+DATA three<>+0(SB)/4, $(3.0)
+DATA three<>+4(SB)/4, $(3.0)
+DATA three<>+8(SB)/4, $(3.0)
+DATA three<>+12(SB)/4, $(3.0)
+DATA three<>+16(SB)/4, $(3.0)
+DATA three<>+20(SB)/4, $(3.0)
+DATA three<>+24(SB)/4, $(3.0)
+DATA three<>+28(SB)/4, $(3.0)
+GLOBL three<>(SB), RODATA|NOPTR, $32
+
+// func hardSwishGrad(n int, dx *float32, x *float32, dy *float32)
+// Requires: AVX
+TEXT ·hardSwishGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	XORQ CX, CX
+	MOVQ dx+8(FP), DX
+	MOVQ x+16(FP), BX
+	MOVQ dy+24(FP), SI
+
+vector:
+	VMOVUPS   (BX)(CX*4), Y0
+	VMOVUPS   (SI)(CX*4), Y2
+	VDIVPS    three<>+0(SB), Y0, Y1
+	VADDPS    half<>+0(SB), Y1, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x1d, three<>+0(SB), Y0, Y3
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VCMPPS    $0x15, minus3<>+0(SB), Y0, Y3
+	VANDPS    Y3, Y1, Y1
+	VMOVUPS   Y1, (DX)(CX*4)
+	ADDQ      $0x00000008, CX
+	CMPQ      CX, AX
+	JLT       vector
+	VZEROUPPER
+	RET
+
+DATA half<>+0(SB)/4, $(0.5)
+DATA half<>+4(SB)/4, $(0.5)
+DATA half<>+8(SB)/4, $(0.5)
+DATA half<>+12(SB)/4, $(0.5)
+DATA half<>+16(SB)/4, $(0.5)
+DATA half<>+20(SB)/4, $(0.5)
+DATA half<>+24(SB)/4, $(0.5)
+DATA half<>+28(SB)/4, $(0.5)
+GLOBL half<>(SB), RODATA|NOPTR, $32
+
+DATA minus3<>+0(SB)/4, $(-3.0)
+DATA minus3<>+4(SB)/4, $(-3.0)
+DATA minus3<>+8(SB)/4, $(-3.0)
+DATA minus3<>+12(SB)/4, $(-3.0)
+DATA minus3<>+16(SB)/4, $(-3.0)
+DATA minus3<>+20(SB)/4, $(-3.0)
+DATA minus3<>+24(SB)/4, $(-3.0)
+DATA minus3<>+28(SB)/4, $(-3.0)
+GLOBL minus3<>(SB), RODATA|NOPTR, $32
+
 DATA sign<>+0(SB)/4, $0x80000000
 DATA sign<>+4(SB)/4, $0x80000000
 DATA sign<>+8(SB)/4, $0x80000000
@@ -18055,6 +18255,1568 @@ weighDone:
 	VZEROUPPER
 	RET
 
+// func silu(n int, y *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·silu(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(BX*4), Y0
+	VORPD        sign64<>+0(SB), Y0, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y4
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y2
+	VMULPD       Y2, Y2, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y2, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y2, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y2, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y2, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y6, Y6
+	VANDPD       Y4, Y6, Y2
+	VMOVUPD      one64<>+0(SB), Y1
+	VADDPD       Y1, Y2, Y3
+	VDIVPD       Y3, Y1, Y3
+	VMULPD       Y3, Y2, Y2
+	VMULPD       Y3, Y2, Y1
+	VBLENDVPD    Y0, Y2, Y3, Y1
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VMOVUPS      X1, (CX)(BX*4)
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(BX*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VORPD        sign64<>+0(SB), Y0, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y4
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y2
+	VMULPD       Y2, Y2, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y2, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y2, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y2, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y2, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y6, Y6
+	VANDPD       Y4, Y6, Y2
+	VMOVUPD      one64<>+0(SB), Y1
+	VADDPD       Y1, Y2, Y3
+	VDIVPD       Y3, Y1, Y3
+	VMULPD       Y3, Y2, Y2
+	VMULPD       Y3, Y2, Y1
+	VBLENDVPD    Y0, Y2, Y3, Y1
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored3
+	VMOVQ        X1, (CX)
+	VPSRLDQ      $0x08, X1, X1
+	ADDQ         $0x00000008, CX
+
+stored3:
+	TESTQ  $0x00000001, AX
+	JZ     stored4
+	VMOVSS X1, (CX)
+
+stored4:
+elementDone:
+	VZEROUPPER
+	RET
+
+DATA sign64<>+0(SB)/8, $0x8000000000000000
+DATA sign64<>+8(SB)/8, $0x8000000000000000
+DATA sign64<>+16(SB)/8, $0x8000000000000000
+DATA sign64<>+24(SB)/8, $0x8000000000000000
+GLOBL sign64<>(SB), RODATA|NOPTR, $32
+
+// func siluGrad(n int, dx *float32, x *float32, dy *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·siluGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ dx+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ dy+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(SI*4), Y0
+	VORPD        sign64<>+0(SB), Y0, Y1
+	VCMPPD       $0x15, least64<>+0(SB), Y1, Y4
+	VMOVUPD      integers64<>+0(SB), Y2
+	VFMADD231PD  log2e64<>+0(SB), Y1, Y2
+	VSUBPD       integers64<>+0(SB), Y2, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y1
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y1
+	VMULPD       Y1, Y1, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y1, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y1, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y1, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y1, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y1, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y1, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y2, Y2
+	VPADDQ       Y2, Y6, Y6
+	VANDPD       Y4, Y6, Y1
+	VMOVUPD      one64<>+0(SB), Y2
+	VADDPD       Y2, Y1, Y3
+	VDIVPD       Y3, Y2, Y3
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y3, Y1, Y2
+	VBLENDVPD    Y0, Y1, Y3, Y1
+	VMULPD       Y0, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPS2PD    (BX)(SI*4), Y0
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VMOVUPS      X1, (CX)(SI*4)
+	ADDQ         $0x00000004, SI
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(SI*4), X0, X1
+	VCVTPS2PD    X1, Y1
+	VORPD        sign64<>+0(SB), Y1, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y5
+	VMOVUPD      integers64<>+0(SB), Y3
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y3
+	VSUBPD       integers64<>+0(SB), Y3, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y2
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      exp649<>+0(SB), Y7
+	VFMADD213PD  exp648<>+0(SB), Y2, Y7
+	VMULPD       Y4, Y4, Y6
+	VMOVUPD      exp645<>+0(SB), Y8
+	VFMADD213PD  exp644<>+0(SB), Y2, Y8
+	VMOVUPD      exp647<>+0(SB), Y9
+	VFMADD213PD  exp646<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VMOVUPD      exp641<>+0(SB), Y8
+	VFMADD213PD  exp640<>+0(SB), Y2, Y8
+	VMOVUPD      exp643<>+0(SB), Y9
+	VFMADD213PD  exp642<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VFMADD213PD  Y2, Y4, Y7
+	VADDPD       one64<>+0(SB), Y7, Y7
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y3, Y7, Y7
+	VANDPD       Y5, Y7, Y2
+	VMOVUPD      one64<>+0(SB), Y3
+	VADDPD       Y3, Y2, Y4
+	VDIVPD       Y4, Y3, Y4
+	VMULPD       Y4, Y2, Y2
+	VMULPD       Y4, Y2, Y3
+	VBLENDVPD    Y1, Y2, Y4, Y2
+	VMULPD       Y1, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMASKMOVPS   (BX)(SI*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored5
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored5:
+	TESTQ  $0x00000001, AX
+	JZ     stored6
+	VMOVSS X2, (CX)
+
+stored6:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func geluTanh(n int, y *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanh(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(BX*4), Y0
+	VMULPD       Y0, Y0, Y1
+	VMOVUPD      almostCubic<>+0(SB), Y2
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y2
+	VMULPD       Y0, Y2, Y2
+	VMOVUPD      almostCubic3<>+0(SB), Y3
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y3
+	VORPD        sign64<>+0(SB), Y2, Y4
+	VCMPPD       $0x15, least64<>+0(SB), Y4, Y6
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y4, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y4
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y4, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y4, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y4, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y4, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y8, Y8
+	VANDPD       Y6, Y8, Y4
+	VMOVUPD      one64<>+0(SB), Y1
+	VADDPD       Y1, Y4, Y5
+	VDIVPD       Y5, Y1, Y5
+	VMULPD       Y5, Y4, Y4
+	VMULPD       Y5, Y4, Y1
+	VBLENDVPD    Y2, Y4, Y5, Y2
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	VMOVUPS      X2, (CX)(BX*4)
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(BX*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y0, Y0, Y1
+	VMOVUPD      almostCubic<>+0(SB), Y2
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y2
+	VMULPD       Y0, Y2, Y2
+	VMOVUPD      almostCubic3<>+0(SB), Y3
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y3
+	VORPD        sign64<>+0(SB), Y2, Y4
+	VCMPPD       $0x15, least64<>+0(SB), Y4, Y6
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y4, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y4
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y4, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y4, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y4, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y4, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y8, Y8
+	VANDPD       Y6, Y8, Y4
+	VMOVUPD      one64<>+0(SB), Y1
+	VADDPD       Y1, Y4, Y5
+	VDIVPD       Y5, Y1, Y5
+	VMULPD       Y5, Y4, Y4
+	VMULPD       Y5, Y4, Y1
+	VBLENDVPD    Y2, Y4, Y5, Y2
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored7
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored7:
+	TESTQ  $0x00000001, AX
+	JZ     stored8
+	VMOVSS X2, (CX)
+
+stored8:
+elementDone:
+	VZEROUPPER
+	RET
+
+DATA almostCubic<>+0(SB)/8, $(0.07135481627260025)
+DATA almostCubic<>+8(SB)/8, $(0.07135481627260025)
+DATA almostCubic<>+16(SB)/8, $(0.07135481627260025)
+DATA almostCubic<>+24(SB)/8, $(0.07135481627260025)
+GLOBL almostCubic<>(SB), RODATA|NOPTR, $32
+
+DATA almostLinear<>+0(SB)/8, $(1.5957691216057308)
+DATA almostLinear<>+8(SB)/8, $(1.5957691216057308)
+DATA almostLinear<>+16(SB)/8, $(1.5957691216057308)
+DATA almostLinear<>+24(SB)/8, $(1.5957691216057308)
+GLOBL almostLinear<>(SB), RODATA|NOPTR, $32
+
+DATA almostCubic3<>+0(SB)/8, $(0.21406444881780073)
+DATA almostCubic3<>+8(SB)/8, $(0.21406444881780073)
+DATA almostCubic3<>+16(SB)/8, $(0.21406444881780073)
+DATA almostCubic3<>+24(SB)/8, $(0.21406444881780073)
+GLOBL almostCubic3<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhGrad(n int, dx *float32, x *float32, dy *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ dx+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ dy+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(SI*4), Y0
+	VMULPD       Y0, Y0, Y1
+	VMOVUPD      almostCubic<>+0(SB), Y2
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y2
+	VMULPD       Y0, Y2, Y2
+	VMOVUPD      almostCubic3<>+0(SB), Y3
+	VFMADD213PD  almostLinear<>+0(SB), Y1, Y3
+	VORPD        sign64<>+0(SB), Y2, Y4
+	VCMPPD       $0x15, least64<>+0(SB), Y4, Y6
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y4, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y5
+	VFNMADD231PD ln2high64<>+0(SB), Y5, Y4
+	VFNMADD231PD ln2low64<>+0(SB), Y5, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      exp649<>+0(SB), Y8
+	VFMADD213PD  exp648<>+0(SB), Y4, Y8
+	VMULPD       Y5, Y5, Y7
+	VMOVUPD      exp645<>+0(SB), Y9
+	VFMADD213PD  exp644<>+0(SB), Y4, Y9
+	VMOVUPD      exp647<>+0(SB), Y10
+	VFMADD213PD  exp646<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VMOVUPD      exp641<>+0(SB), Y9
+	VFMADD213PD  exp640<>+0(SB), Y4, Y9
+	VMOVUPD      exp643<>+0(SB), Y10
+	VFMADD213PD  exp642<>+0(SB), Y4, Y10
+	VFMADD213PD  Y9, Y5, Y10
+	VFMADD213PD  Y10, Y7, Y8
+	VFMADD213PD  Y4, Y5, Y8
+	VADDPD       one64<>+0(SB), Y8, Y8
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y8, Y8
+	VANDPD       Y6, Y8, Y4
+	VMOVUPD      one64<>+0(SB), Y1
+	VADDPD       Y1, Y4, Y5
+	VDIVPD       Y5, Y1, Y5
+	VMULPD       Y5, Y4, Y4
+	VMULPD       Y5, Y4, Y1
+	VBLENDVPD    Y2, Y4, Y5, Y2
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y0, Y1, Y1
+	VADDPD       Y1, Y2, Y2
+	VCVTPS2PD    (BX)(SI*4), Y0
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	VMOVUPS      X2, (CX)(SI*4)
+	ADDQ         $0x00000004, SI
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(SI*4), X0, X1
+	VCVTPS2PD    X1, Y1
+	VMULPD       Y1, Y1, Y2
+	VMOVUPD      almostCubic<>+0(SB), Y3
+	VFMADD213PD  almostLinear<>+0(SB), Y2, Y3
+	VMULPD       Y1, Y3, Y3
+	VMOVUPD      almostCubic3<>+0(SB), Y4
+	VFMADD213PD  almostLinear<>+0(SB), Y2, Y4
+	VORPD        sign64<>+0(SB), Y3, Y5
+	VCMPPD       $0x15, least64<>+0(SB), Y5, Y7
+	VMOVUPD      integers64<>+0(SB), Y2
+	VFMADD231PD  log2e64<>+0(SB), Y5, Y2
+	VSUBPD       integers64<>+0(SB), Y2, Y6
+	VFNMADD231PD ln2high64<>+0(SB), Y6, Y5
+	VFNMADD231PD ln2low64<>+0(SB), Y6, Y5
+	VMULPD       Y5, Y5, Y6
+	VMOVUPD      exp649<>+0(SB), Y9
+	VFMADD213PD  exp648<>+0(SB), Y5, Y9
+	VMULPD       Y6, Y6, Y8
+	VMOVUPD      exp645<>+0(SB), Y10
+	VFMADD213PD  exp644<>+0(SB), Y5, Y10
+	VMOVUPD      exp647<>+0(SB), Y11
+	VFMADD213PD  exp646<>+0(SB), Y5, Y11
+	VFMADD213PD  Y10, Y6, Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VMOVUPD      exp641<>+0(SB), Y10
+	VFMADD213PD  exp640<>+0(SB), Y5, Y10
+	VMOVUPD      exp643<>+0(SB), Y11
+	VFMADD213PD  exp642<>+0(SB), Y5, Y11
+	VFMADD213PD  Y10, Y6, Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VFMADD213PD  Y5, Y6, Y9
+	VADDPD       one64<>+0(SB), Y9, Y9
+	VPSLLQ       $0x34, Y2, Y2
+	VPADDQ       Y2, Y9, Y9
+	VANDPD       Y7, Y9, Y5
+	VMOVUPD      one64<>+0(SB), Y2
+	VADDPD       Y2, Y5, Y6
+	VDIVPD       Y6, Y2, Y6
+	VMULPD       Y6, Y5, Y5
+	VMULPD       Y6, Y5, Y2
+	VBLENDVPD    Y3, Y5, Y6, Y3
+	VMULPD       Y4, Y2, Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y3, Y3
+	VMASKMOVPS   (BX)(SI*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y0, Y3, Y3
+	VCVTPD2PSY   Y3, X3
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored9
+	VMOVQ        X3, (CX)
+	VPSRLDQ      $0x08, X3, X3
+	ADDQ         $0x00000008, CX
+
+stored9:
+	TESTQ  $0x00000001, AX
+	JZ     stored10
+	VMOVSS X3, (CX)
+
+stored10:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func gelu(n int, y *float32, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gelu(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ x+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(BX*4), Y0
+	VMULPD       Y0, Y0, Y2
+	VMULPD       minushalf64<>+0(SB), Y2, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y4
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y2
+	VMULPD       Y2, Y2, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y2, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y2, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y2, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y2, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y6, Y6
+	VANDPD       Y4, Y6, Y2
+	VMULPD       density0<>+0(SB), Y2, Y1
+	VANDPD       magnitude64<>+0(SB), Y0, Y1
+	VADDPD       four64<>+0(SB), Y1, Y1
+	VMOVUPD      one64<>+0(SB), Y3
+	VDIVPD       Y1, Y3, Y1
+	VMOVUPD      eight64<>+0(SB), Y4
+	VFMSUB213PD  one64<>+0(SB), Y1, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      beyond12<>+0(SB), Y6
+	VFMADD213PD  beyond10<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond8<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond6<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond4<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond2<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond0<>+0(SB), Y5, Y6
+	VMOVUPD      beyond13<>+0(SB), Y7
+	VFMADD213PD  beyond11<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond9<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond7<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond5<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond3<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond1<>+0(SB), Y5, Y7
+	VFMADD213PD  Y6, Y4, Y7
+	VMULPD       Y1, Y7, Y7
+	VMULPD       Y2, Y7, Y7
+	VSUBPD       Y7, Y3, Y3
+	VBLENDVPD    Y0, Y7, Y3, Y1
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VMOVUPS      X1, (CX)(BX*4)
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(BX*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y0, Y0, Y2
+	VMULPD       minushalf64<>+0(SB), Y2, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y4
+	VMOVUPD      integers64<>+0(SB), Y1
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y1
+	VSUBPD       integers64<>+0(SB), Y1, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y2
+	VMULPD       Y2, Y2, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y2, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y2, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y2, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y2, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y2, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y1, Y1
+	VPADDQ       Y1, Y6, Y6
+	VANDPD       Y4, Y6, Y2
+	VMULPD       density0<>+0(SB), Y2, Y1
+	VANDPD       magnitude64<>+0(SB), Y0, Y1
+	VADDPD       four64<>+0(SB), Y1, Y1
+	VMOVUPD      one64<>+0(SB), Y3
+	VDIVPD       Y1, Y3, Y1
+	VMOVUPD      eight64<>+0(SB), Y4
+	VFMSUB213PD  one64<>+0(SB), Y1, Y4
+	VMULPD       Y4, Y4, Y5
+	VMOVUPD      beyond12<>+0(SB), Y6
+	VFMADD213PD  beyond10<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond8<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond6<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond4<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond2<>+0(SB), Y5, Y6
+	VFMADD213PD  beyond0<>+0(SB), Y5, Y6
+	VMOVUPD      beyond13<>+0(SB), Y7
+	VFMADD213PD  beyond11<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond9<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond7<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond5<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond3<>+0(SB), Y5, Y7
+	VFMADD213PD  beyond1<>+0(SB), Y5, Y7
+	VFMADD213PD  Y6, Y4, Y7
+	VMULPD       Y1, Y7, Y7
+	VMULPD       Y2, Y7, Y7
+	VSUBPD       Y7, Y3, Y3
+	VBLENDVPD    Y0, Y7, Y3, Y1
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored11
+	VMOVQ        X1, (CX)
+	VPSRLDQ      $0x08, X1, X1
+	ADDQ         $0x00000008, CX
+
+stored11:
+	TESTQ  $0x00000001, AX
+	JZ     stored12
+	VMOVSS X1, (CX)
+
+stored12:
+elementDone:
+	VZEROUPPER
+	RET
+
+DATA minushalf64<>+0(SB)/8, $(-0.5)
+DATA minushalf64<>+8(SB)/8, $(-0.5)
+DATA minushalf64<>+16(SB)/8, $(-0.5)
+DATA minushalf64<>+24(SB)/8, $(-0.5)
+GLOBL minushalf64<>(SB), RODATA|NOPTR, $32
+
+DATA density0<>+0(SB)/8, $(0.3989422804014327)
+DATA density0<>+8(SB)/8, $(0.3989422804014327)
+DATA density0<>+16(SB)/8, $(0.3989422804014327)
+DATA density0<>+24(SB)/8, $(0.3989422804014327)
+GLOBL density0<>(SB), RODATA|NOPTR, $32
+
+DATA magnitude64<>+0(SB)/8, $0x7fffffffffffffff
+DATA magnitude64<>+8(SB)/8, $0x7fffffffffffffff
+DATA magnitude64<>+16(SB)/8, $0x7fffffffffffffff
+DATA magnitude64<>+24(SB)/8, $0x7fffffffffffffff
+GLOBL magnitude64<>(SB), RODATA|NOPTR, $32
+
+DATA four64<>+0(SB)/8, $(4.0)
+DATA four64<>+8(SB)/8, $(4.0)
+DATA four64<>+16(SB)/8, $(4.0)
+DATA four64<>+24(SB)/8, $(4.0)
+GLOBL four64<>(SB), RODATA|NOPTR, $32
+
+DATA eight64<>+0(SB)/8, $(8.0)
+DATA eight64<>+8(SB)/8, $(8.0)
+DATA eight64<>+16(SB)/8, $(8.0)
+DATA eight64<>+24(SB)/8, $(8.0)
+GLOBL eight64<>(SB), RODATA|NOPTR, $32
+
+DATA beyond12<>+0(SB)/8, $(-0.0000002348393276666424)
+DATA beyond12<>+8(SB)/8, $(-0.0000002348393276666424)
+DATA beyond12<>+16(SB)/8, $(-0.0000002348393276666424)
+DATA beyond12<>+24(SB)/8, $(-0.0000002348393276666424)
+GLOBL beyond12<>(SB), RODATA|NOPTR, $32
+
+DATA beyond10<>+0(SB)/8, $(-0.0000010264753841836085)
+DATA beyond10<>+8(SB)/8, $(-0.0000010264753841836085)
+DATA beyond10<>+16(SB)/8, $(-0.0000010264753841836085)
+DATA beyond10<>+24(SB)/8, $(-0.0000010264753841836085)
+GLOBL beyond10<>(SB), RODATA|NOPTR, $32
+
+DATA beyond8<>+0(SB)/8, $(0.00013286058038935216)
+DATA beyond8<>+8(SB)/8, $(0.00013286058038935216)
+DATA beyond8<>+16(SB)/8, $(0.00013286058038935216)
+DATA beyond8<>+24(SB)/8, $(0.00013286058038935216)
+GLOBL beyond8<>(SB), RODATA|NOPTR, $32
+
+DATA beyond6<>+0(SB)/8, $(-0.003479543470768779)
+DATA beyond6<>+8(SB)/8, $(-0.003479543470768779)
+DATA beyond6<>+16(SB)/8, $(-0.003479543470768779)
+DATA beyond6<>+24(SB)/8, $(-0.003479543470768779)
+GLOBL beyond6<>(SB), RODATA|NOPTR, $32
+
+DATA beyond4<>+0(SB)/8, $(0.06039655188561215)
+DATA beyond4<>+8(SB)/8, $(0.06039655188561215)
+DATA beyond4<>+16(SB)/8, $(0.06039655188561215)
+DATA beyond4<>+24(SB)/8, $(0.06039655188561215)
+GLOBL beyond4<>(SB), RODATA|NOPTR, $32
+
+DATA beyond2<>+0(SB)/8, $(0.3871374021250258)
+DATA beyond2<>+8(SB)/8, $(0.3871374021250258)
+DATA beyond2<>+16(SB)/8, $(0.3871374021250258)
+DATA beyond2<>+24(SB)/8, $(0.3871374021250258)
+GLOBL beyond2<>(SB), RODATA|NOPTR, $32
+
+DATA beyond0<>+0(SB)/8, $(0.7552851304017506)
+DATA beyond0<>+8(SB)/8, $(0.7552851304017506)
+DATA beyond0<>+16(SB)/8, $(0.7552851304017506)
+DATA beyond0<>+24(SB)/8, $(0.7552851304017506)
+GLOBL beyond0<>(SB), RODATA|NOPTR, $32
+
+DATA beyond13<>+0(SB)/8, $(0.00000331426365716782)
+DATA beyond13<>+8(SB)/8, $(0.00000331426365716782)
+DATA beyond13<>+16(SB)/8, $(0.00000331426365716782)
+DATA beyond13<>+24(SB)/8, $(0.00000331426365716782)
+GLOBL beyond13<>(SB), RODATA|NOPTR, $32
+
+DATA beyond11<>+0(SB)/8, $(-0.00003195568500099658)
+DATA beyond11<>+8(SB)/8, $(-0.00003195568500099658)
+DATA beyond11<>+16(SB)/8, $(-0.00003195568500099658)
+DATA beyond11<>+24(SB)/8, $(-0.00003195568500099658)
+GLOBL beyond11<>(SB), RODATA|NOPTR, $32
+
+DATA beyond9<>+0(SB)/8, $(0.00022904168058955423)
+DATA beyond9<>+8(SB)/8, $(0.00022904168058955423)
+DATA beyond9<>+16(SB)/8, $(0.00022904168058955423)
+DATA beyond9<>+24(SB)/8, $(0.00022904168058955423)
+GLOBL beyond9<>(SB), RODATA|NOPTR, $32
+
+DATA beyond7<>+0(SB)/8, $(-0.0016301223471870687)
+DATA beyond7<>+8(SB)/8, $(-0.0016301223471870687)
+DATA beyond7<>+16(SB)/8, $(-0.0016301223471870687)
+DATA beyond7<>+24(SB)/8, $(-0.0016301223471870687)
+GLOBL beyond7<>(SB), RODATA|NOPTR, $32
+
+DATA beyond5<>+0(SB)/8, $(0.007540075032192561)
+DATA beyond5<>+8(SB)/8, $(0.007540075032192561)
+DATA beyond5<>+16(SB)/8, $(0.007540075032192561)
+DATA beyond5<>+24(SB)/8, $(0.007540075032192561)
+GLOBL beyond5<>(SB), RODATA|NOPTR, $32
+
+DATA beyond3<>+0(SB)/8, $(0.18652186501597884)
+DATA beyond3<>+8(SB)/8, $(0.18652186501597884)
+DATA beyond3<>+16(SB)/8, $(0.18652186501597884)
+DATA beyond3<>+24(SB)/8, $(0.18652186501597884)
+GLOBL beyond3<>(SB), RODATA|NOPTR, $32
+
+DATA beyond1<>+0(SB)/8, $(0.6078966419000138)
+DATA beyond1<>+8(SB)/8, $(0.6078966419000138)
+DATA beyond1<>+16(SB)/8, $(0.6078966419000138)
+DATA beyond1<>+24(SB)/8, $(0.6078966419000138)
+GLOBL beyond1<>(SB), RODATA|NOPTR, $32
+
+// func geluGrad(n int, dx *float32, x *float32, dy *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGrad(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ dx+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ dy+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD    (DX)(SI*4), Y0
+	VMULPD       Y0, Y0, Y1
+	VMULPD       minushalf64<>+0(SB), Y1, Y1
+	VCMPPD       $0x15, least64<>+0(SB), Y1, Y4
+	VMOVUPD      integers64<>+0(SB), Y2
+	VFMADD231PD  log2e64<>+0(SB), Y1, Y2
+	VSUBPD       integers64<>+0(SB), Y2, Y3
+	VFNMADD231PD ln2high64<>+0(SB), Y3, Y1
+	VFNMADD231PD ln2low64<>+0(SB), Y3, Y1
+	VMULPD       Y1, Y1, Y3
+	VMOVUPD      exp649<>+0(SB), Y6
+	VFMADD213PD  exp648<>+0(SB), Y1, Y6
+	VMULPD       Y3, Y3, Y5
+	VMOVUPD      exp645<>+0(SB), Y7
+	VFMADD213PD  exp644<>+0(SB), Y1, Y7
+	VMOVUPD      exp647<>+0(SB), Y8
+	VFMADD213PD  exp646<>+0(SB), Y1, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VMOVUPD      exp641<>+0(SB), Y7
+	VFMADD213PD  exp640<>+0(SB), Y1, Y7
+	VMOVUPD      exp643<>+0(SB), Y8
+	VFMADD213PD  exp642<>+0(SB), Y1, Y8
+	VFMADD213PD  Y7, Y3, Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y1, Y3, Y6
+	VADDPD       one64<>+0(SB), Y6, Y6
+	VPSLLQ       $0x34, Y2, Y2
+	VPADDQ       Y2, Y6, Y6
+	VANDPD       Y4, Y6, Y1
+	VMULPD       density0<>+0(SB), Y1, Y2
+	VANDPD       magnitude64<>+0(SB), Y0, Y3
+	VADDPD       four64<>+0(SB), Y3, Y3
+	VMOVUPD      one64<>+0(SB), Y4
+	VDIVPD       Y3, Y4, Y3
+	VMOVUPD      eight64<>+0(SB), Y5
+	VFMSUB213PD  one64<>+0(SB), Y3, Y5
+	VMULPD       Y5, Y5, Y6
+	VMOVUPD      beyond12<>+0(SB), Y7
+	VFMADD213PD  beyond10<>+0(SB), Y6, Y7
+	VFMADD213PD  beyond8<>+0(SB), Y6, Y7
+	VFMADD213PD  beyond6<>+0(SB), Y6, Y7
+	VFMADD213PD  beyond4<>+0(SB), Y6, Y7
+	VFMADD213PD  beyond2<>+0(SB), Y6, Y7
+	VFMADD213PD  beyond0<>+0(SB), Y6, Y7
+	VMOVUPD      beyond13<>+0(SB), Y8
+	VFMADD213PD  beyond11<>+0(SB), Y6, Y8
+	VFMADD213PD  beyond9<>+0(SB), Y6, Y8
+	VFMADD213PD  beyond7<>+0(SB), Y6, Y8
+	VFMADD213PD  beyond5<>+0(SB), Y6, Y8
+	VFMADD213PD  beyond3<>+0(SB), Y6, Y8
+	VFMADD213PD  beyond1<>+0(SB), Y6, Y8
+	VFMADD213PD  Y7, Y5, Y8
+	VMULPD       Y3, Y8, Y8
+	VMULPD       Y1, Y8, Y8
+	VSUBPD       Y8, Y4, Y4
+	VBLENDVPD    Y0, Y8, Y4, Y1
+	VMULPD       Y0, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VCVTPS2PD    (BX)(SI*4), Y0
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VMOVUPS      X1, (CX)(SI*4)
+	ADDQ         $0x00000004, SI
+	SUBQ         $0x00000004, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (DX)(SI*4), X0, X1
+	VCVTPS2PD    X1, Y1
+	VMULPD       Y1, Y1, Y2
+	VMULPD       minushalf64<>+0(SB), Y2, Y2
+	VCMPPD       $0x15, least64<>+0(SB), Y2, Y5
+	VMOVUPD      integers64<>+0(SB), Y3
+	VFMADD231PD  log2e64<>+0(SB), Y2, Y3
+	VSUBPD       integers64<>+0(SB), Y3, Y4
+	VFNMADD231PD ln2high64<>+0(SB), Y4, Y2
+	VFNMADD231PD ln2low64<>+0(SB), Y4, Y2
+	VMULPD       Y2, Y2, Y4
+	VMOVUPD      exp649<>+0(SB), Y7
+	VFMADD213PD  exp648<>+0(SB), Y2, Y7
+	VMULPD       Y4, Y4, Y6
+	VMOVUPD      exp645<>+0(SB), Y8
+	VFMADD213PD  exp644<>+0(SB), Y2, Y8
+	VMOVUPD      exp647<>+0(SB), Y9
+	VFMADD213PD  exp646<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VMOVUPD      exp641<>+0(SB), Y8
+	VFMADD213PD  exp640<>+0(SB), Y2, Y8
+	VMOVUPD      exp643<>+0(SB), Y9
+	VFMADD213PD  exp642<>+0(SB), Y2, Y9
+	VFMADD213PD  Y8, Y4, Y9
+	VFMADD213PD  Y9, Y6, Y7
+	VFMADD213PD  Y2, Y4, Y7
+	VADDPD       one64<>+0(SB), Y7, Y7
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y3, Y7, Y7
+	VANDPD       Y5, Y7, Y2
+	VMULPD       density0<>+0(SB), Y2, Y3
+	VANDPD       magnitude64<>+0(SB), Y1, Y4
+	VADDPD       four64<>+0(SB), Y4, Y4
+	VMOVUPD      one64<>+0(SB), Y5
+	VDIVPD       Y4, Y5, Y4
+	VMOVUPD      eight64<>+0(SB), Y6
+	VFMSUB213PD  one64<>+0(SB), Y4, Y6
+	VMULPD       Y6, Y6, Y7
+	VMOVUPD      beyond12<>+0(SB), Y8
+	VFMADD213PD  beyond10<>+0(SB), Y7, Y8
+	VFMADD213PD  beyond8<>+0(SB), Y7, Y8
+	VFMADD213PD  beyond6<>+0(SB), Y7, Y8
+	VFMADD213PD  beyond4<>+0(SB), Y7, Y8
+	VFMADD213PD  beyond2<>+0(SB), Y7, Y8
+	VFMADD213PD  beyond0<>+0(SB), Y7, Y8
+	VMOVUPD      beyond13<>+0(SB), Y9
+	VFMADD213PD  beyond11<>+0(SB), Y7, Y9
+	VFMADD213PD  beyond9<>+0(SB), Y7, Y9
+	VFMADD213PD  beyond7<>+0(SB), Y7, Y9
+	VFMADD213PD  beyond5<>+0(SB), Y7, Y9
+	VFMADD213PD  beyond3<>+0(SB), Y7, Y9
+	VFMADD213PD  beyond1<>+0(SB), Y7, Y9
+	VFMADD213PD  Y8, Y6, Y9
+	VMULPD       Y4, Y9, Y9
+	VMULPD       Y2, Y9, Y9
+	VSUBPD       Y9, Y5, Y5
+	VBLENDVPD    Y1, Y9, Y5, Y2
+	VMULPD       Y1, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMASKMOVPS   (BX)(SI*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored13
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored13:
+	TESTQ  $0x00000001, AX
+	JZ     stored14
+	VMOVSS X2, (CX)
+
+stored14:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func momentsPlane(n int, x *float32, pivot float64) (sum float64, squares float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·momentsPlane(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD pivot+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         DX, DX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD (CX)(DX*4), Y3
+	VSUBPD    Y0, Y3, Y3
+	VMULPD    Y3, Y3, Y4
+	VADDPD    Y3, Y1, Y1
+	VADDPD    Y4, Y2, Y2
+	ADDQ      $0x00000004, DX
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VPMOVSXDQ    X3, Y4
+	VMASKMOVPS   (CX)(DX*4), X3, X3
+	VCVTPS2PD    X3, Y3
+	VSUBPD       Y0, Y3, Y3
+	VANDPD       Y4, Y3, Y3
+	VMULPD       Y3, Y3, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y0, Y2, Y2
+
+elementDone:
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VHADDPD      X1, X1, X1
+	MOVSD        X1, sum+24(FP)
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPD       X0, X2, X2
+	VHADDPD      X2, X2, X2
+	MOVSD        X2, squares+32(FP)
+	VZEROUPPER
+	RET
+
+// func normalizePlane(n int, y *float32, x *float32, mean float64, scale float64, shift float64, least float64, most float64)
+// Requires: AVX, AVX2
+TEXT ·normalizePlane(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD mean+24(FP), Y0
+	VBROADCASTSD scale+32(FP), Y1
+	VBROADCASTSD shift+40(FP), Y2
+	VBROADCASTSD least+48(FP), Y3
+	VBROADCASTSD most+56(FP), Y4
+	XORQ         BX, BX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(BX*4), Y5
+	VSUBPD     Y0, Y5, Y5
+	VMULPD     Y1, Y5, Y5
+	VADDPD     Y2, Y5, Y5
+	VMAXPD     Y5, Y3, Y5
+	VMINPD     Y5, Y4, Y5
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (CX)(BX*4)
+	ADDQ       $0x00000004, BX
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	VPCMPGTD     places<>+0(SB), Y5, Y5
+	VPMOVSXDQ    X5, Y6
+	VMASKMOVPS   (DX)(BX*4), X5, X5
+	VCVTPS2PD    X5, Y5
+	VSUBPD       Y0, Y5, Y5
+	VMULPD       Y1, Y5, Y0
+	VADDPD       Y2, Y0, Y0
+	VMAXPD       Y0, Y3, Y0
+	VMINPD       Y0, Y4, Y0
+	VCVTPD2PSY   Y0, X0
+	LEAQ         (CX)(BX*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored15
+	VMOVQ        X0, (CX)
+	VPSRLDQ      $0x08, X0, X0
+	ADDQ         $0x00000008, CX
+
+stored15:
+	TESTQ  $0x00000001, AX
+	JZ     stored16
+	VMOVSS X0, (CX)
+
+stored16:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func normSumsPlane(n int, x *float32, dy *float32, mean float64, scale float64, shift float64, least float64, most float64) (sum float64, dot float64)
+// Requires: AVX, AVX2, SSE2
+TEXT ·normSumsPlane(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	VBROADCASTSD mean+24(FP), Y0
+	VBROADCASTSD scale+32(FP), Y1
+	VBROADCASTSD shift+40(FP), Y2
+	VBROADCASTSD least+48(FP), Y3
+	VBROADCASTSD most+56(FP), Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	XORQ         BX, BX
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD (CX)(BX*4), Y7
+	VSUBPD    Y0, Y7, Y7
+	VMULPD    Y1, Y7, Y8
+	VADDPD    Y2, Y8, Y8
+	VCVTPS2PD (DX)(BX*4), Y9
+	VCMPPD    $0x16, Y3, Y8, Y10
+	VCMPPD    $0x19, Y4, Y8, Y8
+	VANDPD    Y10, Y9, Y9
+	VANDPD    Y8, Y9, Y9
+	VMULPD    Y9, Y7, Y7
+	VADDPD    Y9, Y5, Y5
+	VADDPD    Y7, Y6, Y6
+	ADDQ      $0x00000004, BX
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	VPCMPGTD     places<>+0(SB), Y7, Y7
+	VPMOVSXDQ    X7, Y8
+	VMASKMOVPS   (CX)(BX*4), X7, X9
+	VCVTPS2PD    X9, Y9
+	VSUBPD       Y0, Y9, Y9
+	VMULPD       Y1, Y9, Y0
+	VADDPD       Y2, Y0, Y0
+	VANDPD       Y8, Y9, Y9
+	VMASKMOVPS   (DX)(BX*4), X7, X1
+	VCVTPS2PD    X1, Y1
+	VCMPPD       $0x16, Y3, Y0, Y2
+	VCMPPD       $0x19, Y4, Y0, Y0
+	VANDPD       Y2, Y1, Y1
+	VANDPD       Y0, Y1, Y1
+	VMULPD       Y1, Y9, Y9
+	VADDPD       Y1, Y5, Y5
+	VADDPD       Y9, Y6, Y6
+
+elementDone:
+	VEXTRACTF128 $0x01, Y5, X0
+	VADDPD       X0, X5, X5
+	VHADDPD      X5, X5, X5
+	MOVSD        X5, sum+64(FP)
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPD       X0, X6, X6
+	VHADDPD      X6, X6, X6
+	MOVSD        X6, dot+72(FP)
+	VZEROUPPER
+	RET
+
+// func normGradPlane(n int, dx *float32, x *float32, dy *float32, mean float64, scale float64, shift float64, byDz float64, byX float64, plus float64, least float64, most float64)
+// Requires: AVX, AVX2
+TEXT ·normGradPlane(SB), NOSPLIT, $0-96
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	VBROADCASTSD mean+32(FP), Y0
+	VBROADCASTSD scale+40(FP), Y1
+	VBROADCASTSD shift+48(FP), Y2
+	VBROADCASTSD byDz+56(FP), Y3
+	VBROADCASTSD byX+64(FP), Y4
+	VBROADCASTSD plus+72(FP), Y5
+	VBROADCASTSD least+80(FP), Y6
+	VBROADCASTSD most+88(FP), Y7
+	XORQ         SI, SI
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(SI*4), Y8
+	VSUBPD     Y0, Y8, Y8
+	VMULPD     Y1, Y8, Y9
+	VADDPD     Y2, Y9, Y9
+	VCVTPS2PD  (BX)(SI*4), Y10
+	VCMPPD     $0x16, Y6, Y9, Y11
+	VCMPPD     $0x19, Y7, Y9, Y9
+	VANDPD     Y11, Y10, Y10
+	VANDPD     Y9, Y10, Y10
+	VMULPD     Y3, Y10, Y10
+	VMULPD     Y4, Y8, Y8
+	VADDPD     Y8, Y10, Y10
+	VADDPD     Y5, Y10, Y10
+	VCVTPD2PSY Y10, X10
+	VMOVUPS    X10, (CX)(SI*4)
+	ADDQ       $0x00000004, SI
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Y8
+	VPCMPGTD     places<>+0(SB), Y8, Y8
+	VPMOVSXDQ    X8, Y9
+	VMASKMOVPS   (DX)(SI*4), X8, X9
+	VCVTPS2PD    X9, Y9
+	VSUBPD       Y0, Y9, Y9
+	VMULPD       Y1, Y9, Y0
+	VADDPD       Y2, Y0, Y0
+	VMASKMOVPS   (BX)(SI*4), X8, X1
+	VCVTPS2PD    X1, Y1
+	VCMPPD       $0x16, Y6, Y0, Y2
+	VCMPPD       $0x19, Y7, Y0, Y0
+	VANDPD       Y2, Y1, Y1
+	VANDPD       Y0, Y1, Y1
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y4, Y9, Y9
+	VADDPD       Y9, Y1, Y1
+	VADDPD       Y5, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored17
+	VMOVQ        X1, (CX)
+	VPSRLDQ      $0x08, X1, X1
+	ADDQ         $0x00000008, CX
+
+stored17:
+	TESTQ  $0x00000001, AX
+	JZ     stored18
+	VMOVSS X1, (CX)
+
+stored18:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func momentsRow(n int, x *float32, pivot *float64, sum *float64, squares *float64)
+// Requires: AVX, AVX2
+TEXT ·momentsRow(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ pivot+16(FP), DX
+	MOVQ sum+24(FP), BX
+	MOVQ squares+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x00000004, AX
+	JLT  elementRest
+
+element:
+	VCVTPS2PD (CX)(DI*4), Y0
+	VMOVUPD   (DX)(DI*8), Y1
+	VSUBPD    Y1, Y0, Y0
+	VMULPD    Y0, Y0, Y1
+	VMOVUPD   (BX)(DI*8), Y2
+	VADDPD    Y2, Y0, Y0
+	VMOVUPS   Y0, (BX)(DI*8)
+	VMOVUPD   (SI)(DI*8), Y0
+	VADDPD    Y0, Y1, Y1
+	VMOVUPS   Y1, (SI)(DI*8)
+	ADDQ      $0x00000004, DI
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VPMOVSXDQ    X0, Y1
+	VMASKMOVPS   (CX)(DI*4), X0, X0
+	VCVTPS2PD    X0, Y0
+	VMASKMOVPD   (DX)(DI*8), Y1, Y2
+	VSUBPD       Y2, Y0, Y0
+	VANDPD       Y1, Y0, Y0
+	VMULPD       Y0, Y0, Y2
+	VMASKMOVPD   (BX)(DI*8), Y1, Y3
+	VADDPD       Y3, Y0, Y0
+	LEAQ         (BX)(DI*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored19
+	VMOVUPS      X0, (CX)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $0x00000010, CX
+
+stored19:
+	TESTQ   $0x00000001, AX
+	JZ      stored20
+	VMOVQ   X0, (CX)
+	VPSRLDQ $0x08, X0, X0
+	ADDQ    $0x00000008, CX
+
+stored20:
+	VMASKMOVPD   (SI)(DI*8), Y1, Y0
+	VADDPD       Y0, Y2, Y2
+	LEAQ         (SI)(DI*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored21
+	VMOVUPS      X2, (CX)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $0x00000010, CX
+
+stored21:
+	TESTQ   $0x00000001, AX
+	JZ      stored22
+	VMOVQ   X2, (CX)
+	VPSRLDQ $0x08, X2, X2
+	ADDQ    $0x00000008, CX
+
+stored22:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func normalizeRow(n int, y *float32, x *float32, mean *float64, scale *float64, shift *float64, least float64, most float64)
+// Requires: AVX, AVX2
+TEXT ·normalizeRow(SB), NOSPLIT, $0-64
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         mean+24(FP), BX
+	MOVQ         scale+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSD least+48(FP), Y0
+	VBROADCASTSD most+56(FP), Y1
+	XORQ         R8, R8
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(R8*4), Y2
+	VMOVUPD    (BX)(R8*8), Y3
+	VSUBPD     Y3, Y2, Y2
+	VMOVUPD    (SI)(R8*8), Y3
+	VMULPD     Y3, Y2, Y2
+	VMOVUPD    (DI)(R8*8), Y3
+	VADDPD     Y3, Y2, Y2
+	VMAXPD     Y2, Y0, Y2
+	VMINPD     Y2, Y1, Y2
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (CX)(R8*4)
+	ADDQ       $0x00000004, R8
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (DX)(R8*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VMASKMOVPD   (BX)(R8*8), Y3, Y4
+	VSUBPD       Y4, Y2, Y2
+	VMASKMOVPD   (SI)(R8*8), Y3, Y4
+	VMULPD       Y4, Y2, Y2
+	VMASKMOVPD   (DI)(R8*8), Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMAXPD       Y2, Y0, Y2
+	VMINPD       Y2, Y1, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(R8*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored23
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored23:
+	TESTQ  $0x00000001, AX
+	JZ     stored24
+	VMOVSS X2, (CX)
+
+stored24:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func normSumsRow(n int, x *float32, dy *float32, mean *float64, scale *float64, shift *float64, least float64, most float64, sum *float64, dot *float64)
+// Requires: AVX, AVX2
+TEXT ·normSumsRow(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         mean+24(FP), BX
+	MOVQ         scale+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSD least+48(FP), Y0
+	VBROADCASTSD most+56(FP), Y1
+	MOVQ         sum+64(FP), R8
+	MOVQ         dot+72(FP), R9
+	XORQ         R10, R10
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD (CX)(R10*4), Y2
+	VMOVUPD   (BX)(R10*8), Y3
+	VSUBPD    Y3, Y2, Y2
+	VMOVUPD   (SI)(R10*8), Y3
+	VMULPD    Y3, Y2, Y3
+	VMOVUPD   (DI)(R10*8), Y4
+	VADDPD    Y4, Y3, Y3
+	VCVTPS2PD (DX)(R10*4), Y4
+	VCMPPD    $0x16, Y0, Y3, Y5
+	VCMPPD    $0x19, Y1, Y3, Y3
+	VANDPD    Y5, Y4, Y4
+	VANDPD    Y3, Y4, Y4
+	VMULPD    Y4, Y2, Y2
+	VMOVUPD   (R8)(R10*8), Y3
+	VADDPD    Y3, Y4, Y4
+	VMOVUPS   Y4, (R8)(R10*8)
+	VMOVUPD   (R9)(R10*8), Y3
+	VADDPD    Y3, Y2, Y2
+	VMOVUPS   Y2, (R9)(R10*8)
+	ADDQ      $0x00000004, R10
+	SUBQ      $0x00000004, AX
+	JGE       element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (CX)(R10*4), X2, X4
+	VCVTPS2PD    X4, Y4
+	VMASKMOVPD   (BX)(R10*8), Y3, Y5
+	VSUBPD       Y5, Y4, Y4
+	VMASKMOVPD   (SI)(R10*8), Y3, Y5
+	VMULPD       Y5, Y4, Y5
+	VMASKMOVPD   (DI)(R10*8), Y3, Y6
+	VADDPD       Y6, Y5, Y5
+	VANDPD       Y3, Y4, Y4
+	VMASKMOVPS   (DX)(R10*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VCMPPD       $0x16, Y0, Y5, Y0
+	VCMPPD       $0x19, Y1, Y5, Y5
+	VANDPD       Y0, Y2, Y2
+	VANDPD       Y5, Y2, Y2
+	VMULPD       Y2, Y4, Y4
+	VMASKMOVPD   (R8)(R10*8), Y3, Y0
+	VADDPD       Y0, Y2, Y2
+	LEAQ         (R8)(R10*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored25
+	VMOVUPS      X2, (CX)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $0x00000010, CX
+
+stored25:
+	TESTQ   $0x00000001, AX
+	JZ      stored26
+	VMOVQ   X2, (CX)
+	VPSRLDQ $0x08, X2, X2
+	ADDQ    $0x00000008, CX
+
+stored26:
+	VMASKMOVPD   (R9)(R10*8), Y3, Y0
+	VADDPD       Y0, Y4, Y4
+	LEAQ         (R9)(R10*8), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored27
+	VMOVUPS      X4, (CX)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $0x00000010, CX
+
+stored27:
+	TESTQ   $0x00000001, AX
+	JZ      stored28
+	VMOVQ   X4, (CX)
+	VPSRLDQ $0x08, X4, X4
+	ADDQ    $0x00000008, CX
+
+stored28:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func normGradRow(n int, dx *float32, x *float32, dy *float32, mean *float64, scale *float64, shift *float64, byDz *float64, byX *float64, plus *float64, least float64, most float64)
+// Requires: AVX, AVX2
+TEXT ·normGradRow(SB), NOSPLIT, $0-96
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         mean+32(FP), SI
+	MOVQ         scale+40(FP), DI
+	MOVQ         shift+48(FP), R8
+	MOVQ         byDz+56(FP), R9
+	MOVQ         byX+64(FP), R10
+	MOVQ         plus+72(FP), R11
+	VBROADCASTSD least+80(FP), Y0
+	VBROADCASTSD most+88(FP), Y1
+	XORQ         R12, R12
+	SUBQ         $0x00000004, AX
+	JLT          elementRest
+
+element:
+	VCVTPS2PD  (DX)(R12*4), Y2
+	VMOVUPD    (SI)(R12*8), Y3
+	VSUBPD     Y3, Y2, Y2
+	VMOVUPD    (DI)(R12*8), Y3
+	VMULPD     Y3, Y2, Y3
+	VMOVUPD    (R8)(R12*8), Y4
+	VADDPD     Y4, Y3, Y3
+	VCVTPS2PD  (BX)(R12*4), Y4
+	VCMPPD     $0x16, Y0, Y3, Y5
+	VCMPPD     $0x19, Y1, Y3, Y3
+	VANDPD     Y5, Y4, Y4
+	VANDPD     Y3, Y4, Y4
+	VMOVUPD    (R9)(R12*8), Y3
+	VMULPD     Y3, Y4, Y4
+	VMOVUPD    (R10)(R12*8), Y3
+	VMULPD     Y3, Y2, Y2
+	VADDPD     Y2, Y4, Y4
+	VMOVUPD    (R11)(R12*8), Y2
+	VADDPD     Y2, Y4, Y4
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (CX)(R12*4)
+	ADDQ       $0x00000004, R12
+	SUBQ       $0x00000004, AX
+	JGE        element
+
+elementRest:
+	ADDQ         $0x00000004, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VPMOVSXDQ    X2, Y3
+	VMASKMOVPS   (DX)(R12*4), X2, X4
+	VCVTPS2PD    X4, Y4
+	VMASKMOVPD   (SI)(R12*8), Y3, Y5
+	VSUBPD       Y5, Y4, Y4
+	VMASKMOVPD   (DI)(R12*8), Y3, Y5
+	VMULPD       Y5, Y4, Y5
+	VMASKMOVPD   (R8)(R12*8), Y3, Y6
+	VADDPD       Y6, Y5, Y5
+	VMASKMOVPS   (BX)(R12*4), X2, X2
+	VCVTPS2PD    X2, Y2
+	VCMPPD       $0x16, Y0, Y5, Y0
+	VCMPPD       $0x19, Y1, Y5, Y5
+	VANDPD       Y0, Y2, Y2
+	VANDPD       Y5, Y2, Y2
+	VMASKMOVPD   (R9)(R12*8), Y3, Y0
+	VMULPD       Y0, Y2, Y2
+	VMASKMOVPD   (R10)(R12*8), Y3, Y0
+	VMULPD       Y0, Y4, Y4
+	VADDPD       Y4, Y2, Y2
+	VMASKMOVPD   (R11)(R12*8), Y3, Y0
+	VADDPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X2
+	LEAQ         (CX)(R12*4), CX
+	TESTQ        $0x00000002, AX
+	JZ           stored29
+	VMOVQ        X2, (CX)
+	VPSRLDQ      $0x08, X2, X2
+	ADDQ         $0x00000008, CX
+
+stored29:
+	TESTQ  $0x00000001, AX
+	JZ     stored30
+	VMOVSS X2, (CX)
+
+stored30:
+elementDone:
+	VZEROUPPER
+	RET
+
 // func logs(n int, y *float64, x *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·logs(SB), NOSPLIT, $0-24
@@ -18164,19 +19926,19 @@ logRest:
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	LEAQ         (CX)(BX*8), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored3
+	JZ           stored31
 	VMOVUPS      X0, (CX)
 	VEXTRACTF128 $0x01, Y0, X0
 	ADDQ         $0x00000010, CX
 
-stored3:
+stored31:
 	TESTQ   $0x00000001, AX
-	JZ      stored4
+	JZ      stored32
 	VMOVQ   X0, (CX)
 	VPSRLDQ $0x08, X0, X0
 	ADDQ    $0x00000008, CX
 
-stored4:
+stored32:
 logDone:
 	VZEROUPPER
 	RET
@@ -18324,24 +20086,24 @@ scaleRest:
 	VMULPS       Y0, Y1, Y1
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored5
+	JZ           stored33
 	VMOVUPS      X1, (CX)
 	VEXTRACTF128 $0x01, Y1, X1
 	ADDQ         $0x00000010, CX
 
-stored5:
+stored33:
 	TESTQ   $0x00000002, AX
-	JZ      stored6
+	JZ      stored34
 	VMOVQ   X1, (CX)
 	VPSRLDQ $0x08, X1, X1
 	ADDQ    $0x00000008, CX
 
-stored6:
+stored34:
 	TESTQ  $0x00000001, AX
-	JZ     stored7
+	JZ     stored35
 	VMOVSS X1, (CX)
 
-stored7:
+stored35:
 scaleDone:
 	VZEROUPPER
 	RET
@@ -18381,17 +20143,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored8
+	JZ           stored36
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored8:
+stored36:
 	TESTQ  $0x00000001, AX
-	JZ     stored9
+	JZ     stored37
 	VMOVSS X2, (CX)
 
-stored9:
+stored37:
 elementDone:
 	VZEROUPPER
 	RET
@@ -18432,17 +20194,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored10
+	JZ           stored38
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored10:
+stored38:
 	TESTQ  $0x00000001, AX
-	JZ     stored11
+	JZ     stored39
 	VMOVSS X2, (CX)
 
-stored11:
+stored39:
 elementDone:
 	VZEROUPPER
 	RET
@@ -18540,17 +20302,17 @@ elementRest:
 	VCVTPD2PSY   Y1, X1
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored12
+	JZ           stored40
 	VMOVQ        X1, (CX)
 	VPSRLDQ      $0x08, X1, X1
 	ADDQ         $0x00000008, CX
 
-stored12:
+stored40:
 	TESTQ  $0x00000001, AX
-	JZ     stored13
+	JZ     stored41
 	VMOVSS X1, (CX)
 
-stored13:
+stored41:
 elementDone:
 	VZEROUPPER
 	RET
@@ -18635,17 +20397,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored14
+	JZ           stored42
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored14:
+stored42:
 	TESTQ  $0x00000001, AX
-	JZ     stored15
+	JZ     stored43
 	VMOVSS X3, (CX)
 
-stored15:
+stored43:
 elementDone:
 	VZEROUPPER
 	RET
@@ -18712,17 +20474,17 @@ elementRest:
 	VCVTPD2PSY   Y10, X10
 	LEAQ         (CX)(R8*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored16
+	JZ           stored44
 	VMOVQ        X10, (CX)
 	VPSRLDQ      $0x08, X10, X10
 	ADDQ         $0x00000008, CX
 
-stored16:
+stored44:
 	TESTQ  $0x00000001, AX
-	JZ     stored17
+	JZ     stored45
 	VMOVSS X10, (CX)
 
-stored17:
+stored45:
 	VMASKMOVPS (BX)(R8*4), X8, X0
 	VCVTPS2PD  X0, Y0
 	VMASKMOVPS (DX)(R8*4), X8, X4
@@ -18853,17 +20615,17 @@ elementRest:
 	VCVTPD2PSY   Y4, X4
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored18
+	JZ           stored46
 	VMOVQ        X4, (CX)
 	VPSRLDQ      $0x08, X4, X4
 	ADDQ         $0x00000008, CX
 
-stored18:
+stored46:
 	TESTQ  $0x00000001, AX
-	JZ     stored19
+	JZ     stored47
 	VMOVSS X4, (CX)
 
-stored19:
+stored47:
 elementDone:
 	VZEROUPPER
 	RET
@@ -18912,17 +20674,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored20
+	JZ           stored48
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored20:
+stored48:
 	TESTQ  $0x00000001, AX
-	JZ     stored21
+	JZ     stored49
 	VMOVSS X3, (CX)
 
-stored21:
+stored49:
 elementDone:
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1

@@ -54,21 +54,30 @@ func (o *SGD[F]) fast(w, g, v []F) int {
 }
 
 func (a Act) fast(y, x *float32, n int) {
-	switch a {
+	switch a.kind() {
 	case ReLU:
 		relu(n, y, x)
 	case Tanh:
 		tanh(n, y, x)
 	case Sigmoid:
 		sigmoid(n, y, x)
+	case ReLU6:
+		relu6(n, y, x)
+	case LeakyReLU:
+		leaky(n, y, x, x, float32(a.slope()))
+	case HardSwish:
+		hardSwish(n, y, x)
 	}
 }
 
 // activateFast does all elements or none. The last few are copied to a vector
 // of their own: in every place, an element comes out the same.
 func activateFast[F Float](y, x []F, act Act) int {
-	if !vectorized[F]() || act == Identity {
+	if !vectorized[F]() || act == Identity || act == ELU {
 		return 0
+	}
+	if act >= SiLU {
+		return gate(y, x, act)
 	}
 	n := vectors[F](len(x))
 	if n > 0 {
@@ -83,20 +92,70 @@ func activateFast[F Float](y, x []F, act Act) int {
 	return len(x)
 }
 
-func activateGradFast[F Float](dx, y, dy []F, act Act) int {
-	n := vectors[F](len(y))
+// gate is an activation x·s(x).
+func gate[F Float](y, x []F, act Act) int {
+	switch act {
+	case SiLU:
+		silu(len(x), start(y), start(x))
+	case GELU:
+		gelu(len(x), start(y), start(x))
+	case GELUTanh:
+		geluTanh(len(x), start(y), start(x))
+	default:
+		return 0
+	}
+	return len(x)
+}
+
+func gateGrad[F Float](dx, x, dy []F, act Act) int {
+	switch act {
+	case SiLU:
+		siluGrad(len(x), start(dx), start(x), start(dy))
+	case GELU:
+		geluGrad(len(x), start(dx), start(x), start(dy))
+	case GELUTanh:
+		geluTanhGrad(len(x), start(dx), start(x), start(dy))
+	default:
+		return 0
+	}
+	return len(x)
+}
+
+func activateGradFast[F Float](dx, by, dy []F, act Act) int {
+	if vectorized[F]() && act >= SiLU {
+		return gateGrad(dx, by, dy, act)
+	}
+	n := vectors[F](len(by))
 	if n == 0 {
 		return 0
 	}
-	switch act {
+	switch act.kind() {
 	case ReLU:
-		reluGrad(n, start(dx), start(y), start(dy))
+		reluGrad(n, start(dx), start(by), start(dy))
 	case Tanh:
-		tanhGrad(n, start(dx), start(y), start(dy))
+		tanhGrad(n, start(dx), start(by), start(dy))
 	case Sigmoid:
-		sigmoidGrad(n, start(dx), start(y), start(dy))
+		sigmoidGrad(n, start(dx), start(by), start(dy))
+	case ReLU6:
+		relu6Grad(n, start(dx), start(by), start(dy))
+	case LeakyReLU:
+		leaky(n, start(dx), start(by), start(dy), float32(act.slope()))
+	case HardSwish:
+		hardSwishGrad(n, start(dx), start(by), start(dy))
 	default:
 		return 0
+	}
+	return n
+}
+
+func addFast[F Float](y, a, b []F, act Act) int {
+	n := vectors[F](len(y))
+	switch {
+	case n == 0:
+	case act == ReLU:
+		plusRelu(n, start(y), start(a), start(b))
+	default:
+		plus(n, start(y), start(a), start(b))
 	}
 	return n
 }

@@ -49,10 +49,17 @@ func checkRounding(t *testing.T, n int, seed uint64) {
 	for _, o := range []SGD[float32]{{0.1, 0.01, 0, false}, {0.1, 0.01, 0.9, false}, {0.1, 0, 0.9, true}} {
 		bothPaths(t, "sgd", [][]float32{w, g, m}, func(x [][]float32) { o.Update(x[0], x[1], x[2]) })
 	}
-	for _, act := range []Act{Identity, ReLU, Tanh, Sigmoid} {
-		bothPaths(t, act.String(), [][]float32{m, w, g}, func(x [][]float32) { ActivateGrad(x[0], x[1], x[2], act) })
+	for _, act := range allActs {
+		if act.kind() <= HardSwish {
+			bothPaths(t, act.String(), [][]float32{m, w, g}, func(x [][]float32) { ActivateGrad(x[0], x[1], x[2], act) })
+		}
 	}
-	bothPaths(t, "relu", [][]float32{m, w}, func(x [][]float32) { Activate(x[0], x[1], ReLU) })
+	for _, act := range []Act{Identity, ReLU, ReLU6, LeakyReLU, leaky02, ELU, HardSwish} {
+		bothPaths(t, act.String(), [][]float32{m, w}, func(x [][]float32) { Activate(x[0], x[1], act) })
+	}
+	for _, act := range []Act{Identity, ReLU, ReLU6, LeakyReLU} {
+		bothPaths(t, "add "+act.String(), [][]float32{m, w, g}, func(x [][]float32) { Add(x[0], x[1], x[2], act) })
+	}
 	bothPaths(t, "scale", [][]float32{m, w, g[:1]}, func(x [][]float32) { ScaleRows(x[0], x[1], x[2]) })
 	for rows := range 4 {
 		x := odd(rows*n, seed)
@@ -90,22 +97,34 @@ func FuzzVectors(f *testing.F) {
 	})
 }
 
-// farthest is how far, in units in the last place, tanh and sigmoid may be off.
-const farthest = 2.5
+// farthest is how far, in units in the last place, tanh and sigmoid may be off,
+// and nearest how far what is computed in float64.
+const (
+	farthest = 2.5
+	nearest  = 0.51
+)
 
-// Tanh and sigmoid are right almost to the last place, for numbers of every
-// size.
+// manyFloats are of every size, and some where activations bend.
+func manyFloats() []float32 {
+	n := 300_000
+	if testing.Short() {
+		n = 10_000
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	x := odd(1000, 3)
+	for range n {
+		x = append(x, math.Float32frombits(r.Uint32()), float32(r.NormFloat64()), float32(r.Float64()*220-110))
+	}
+	return x
+}
+
+// What is no mere arithmetic is right almost to the last place, for numbers of
+// every size.
 func TestActivateIsExact(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		r := rand.New(rand.NewPCG(1, 2))
-		x := odd(1000, 3)
-		for range 300_000 {
-			x = append(x, math.Float32frombits(r.Uint32()), float32(r.NormFloat64()), float32(r.Float64()*220-110))
-		}
-		for act, f := range map[Act]func(float64) float64{
-			Tanh:    math.Tanh,
-			Sigmoid: func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
-		} {
+		x := manyFloats()
+		for act, atMost := range map[Act]float64{Tanh: farthest, Sigmoid: farthest, ELU: nearest, SiLU: nearest, GELU: nearest, GELUTanh: nearest} {
+			f := act.function() // in float64, where it is exact enough
 			y, worst, at := make([]float32, len(x)), 0.0, float32(0)
 			Activate(y, x, act)
 			for i, v := range x {
@@ -113,10 +132,34 @@ func TestActivateIsExact(t *testing.T) {
 					worst, at = d, v
 				}
 			}
-			t.Logf("%v: %.2f units at %v", act, worst, at)
-			if !(worst <= farthest) {
+			t.Logf("%v: %.3f units at %v", act, worst, at)
+			if !(worst <= atMost) {
 				t.Errorf("%v(%v) is %v units in the last place off", act, at, worst)
 			}
+		}
+	})
+}
+
+// The gradients by the input, too, but for a billionth where they change their
+// sign.
+func TestActivateGradIsExact(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		x := manyFloats()
+		ones, dx := slices.Repeat([]float32{1}, len(x)), make([]float32, len(x))
+		for _, act := range []Act{SiLU, GELU, GELUTanh} {
+			ActivateGrad(dx, x, ones, act)
+			slope, worst := act.derivative(), 0.0
+			for i, v := range x {
+				want := slope(float64(v))
+				off := math.Abs(float64(dx[i]) - want)
+				if off > 1e-9 && ulps(dx[i], want) > worst {
+					worst = ulps(dx[i], want)
+				}
+				if !within(float64(dx[i]), want, 1e-9+nearest*unit[float32](want)) {
+					t.Fatalf("the gradient of %v at %v is %v, want %v", act, v, dx[i], want)
+				}
+			}
+			t.Logf("%v: %.3f units", act, worst)
 		}
 	})
 }
@@ -125,18 +168,24 @@ func TestActivateIsExact(t *testing.T) {
 func TestActivateDoesNotDependOnPlace(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		x := odd(3000, 4)
-		want := make([]float32, len(x))
-		for i := range x {
-			Activate(want[i:i+1], x[i:i+1], Tanh)
-		}
-		threaded(func(threads int) {
-			for _, from := range []int{0, 1, 3, 2990} {
-				y, intact := guarded(x[from:])
-				if Activate(y, y, Tanh); !same(y, want[from:]) || !intact() {
-					t.Errorf("other values from %d on %d threads", from, threads)
-				}
+		for _, act := range allActs {
+			want, grad := make([]float32, len(x)), make([]float32, len(x))
+			for i := range x {
+				Activate(want[i:i+1], x[i:i+1], act)
+				ActivateGrad(grad[i:i+1], x[i:i+1], x[i:i+1], act)
 			}
-		})
+			threaded(func(threads int) {
+				for _, from := range []int{0, 1, 3, 2990} {
+					y, intact := guarded(x[from:])
+					dx, whole := guarded(x[from:])
+					Activate(y, y, act)
+					ActivateGrad(dx, x[from:], dx, act)
+					if !same(y, want[from:]) || !same(dx, grad[from:]) || !intact() || !whole() {
+						t.Errorf("%v: other values from %d on %d threads", act, from, threads)
+					}
+				}
+			})
+		}
 	})
 }
 
@@ -195,14 +244,27 @@ func FuzzActivate(f *testing.F) {
 	f.Add(float32(0.625), uint8(2))
 	f.Add(float32(-88.72), uint8(3))
 	f.Add(float32(-103.5), uint8(3))
+	f.Add(float32(-13.9), uint8(20))
+	f.Add(float32(-1.2784), uint8(18))
+	f.Add(float32(-1.5401787), uint8(16))
 	f.Fuzz(func(t *testing.T, x float32, act uint8) {
-		a := Act(act % 4)
-		use(t, act&4 == 0)
+		a := allActs[int(act>>1)%len(allActs)]
+		use(t, act&1 == 0)
 		fast, want := slices.Repeat([]float32{x}, 11), []float64{float64(x)}
 		Activate(fast, fast, a)
 		Activate(want, want, a)
 		if d := ulps(fast[0], want[0]); !(d <= farthest) || !same(fast, slices.Repeat(fast[:1], 11)) {
 			t.Errorf("%v(%v) = %v, want %v", a, x, fast, want)
+		}
+		dx, grad, one := slices.Repeat([]float32{1}, 11), []float64{float64(x)}, []float64{1}
+		ActivateGrad(dx, slices.Repeat([]float32{x}, 11), dx, a)
+		ActivateGrad(grad, grad, one, a)
+		off := 1e-9 + nearest*unit[float32](grad[0])
+		if a.kind() <= HardSwish { // in float32, where 1 - y² and x/3 + 1/2 cancel
+			off = 5e-7 * max(1, math.Abs(float64(x)), float64(x)*float64(x))
+		}
+		if !within(float64(dx[0]), grad[0], off) || !same(dx, slices.Repeat(dx[:1], 11)) {
+			t.Errorf("the gradient of %v by %v is %v, want %v", a, x, dx, grad)
 		}
 	})
 }

@@ -30,6 +30,10 @@ func table[F kernel.Float]() map[string]op[F] {
 		"maxpool":       {1, [2]int{0, 0}, poolShape, nil, maxPool[F]},
 		"avgpool":       {1, [2]int{0, 0}, poolShape, nil, avgPool[F]},
 		"globalavgpool": {1, [2]int{0, 0}, globalAvgPoolShape, nil, globalAvgPool[F]},
+		"add":           {2, [2]int{0, 0}, oneShape, nil, add[F]},
+		"batchnorm":     {1, [2]int{2, 4}, batchNormShape, bindBatchNorm[F], batchNorm[F]},
+		"groupnorm":     {1, [2]int{0, 2}, groupNormShape, bindGroupNorm[F], groupNorm[F]},
+		"layernorm":     {1, [2]int{0, 2}, layerNormShape, bindLayerNorm[F], layerNorm[F]},
 	}
 }
 
@@ -76,4 +80,15 @@ func anyShape(s *Step, in, params [][]int) ([]int, error) {
 
 func activate[F kernel.Float](c *call[F], values [][]F, out []F) {
 	kernel.Activate(out, values[c.in[0]], c.act)
+}
+
+func oneShape(s *Step, in, params [][]int) ([]int, error) {
+	if !slices.Equal(in[0], in[1]) {
+		return nil, fmt.Errorf("inputs of shapes %v and %v; want one shape", in[0], in[1])
+	}
+	return in[0], nil
+}
+
+func add[F kernel.Float](c *call[F], values [][]F, out []F) {
+	kernel.Add(out, values[c.in[0]], values[c.in[1]], c.act)
 }

@@ -55,6 +55,14 @@ type Value struct {
 //     (C, H, W)).
 //   - avgpool: the same with the mean, of which padding is a part or not.
 //   - globalavgpool: y (C) = act(the mean of each channel of x (C, H, W)).
+//   - add: y = act(a + b), of one shape.
+//   - batchnorm: y = act((x - mean)/√(variance+eps)·weight + bias) over x (C, ...),
+//     with params mean and variance and, unless there are none, weight and bias,
+//     all (C).
+//   - groupnorm: the same by the mean and variance of each of groups of channels,
+//     with params weight and bias (C), or none.
+//   - layernorm: the same over the last axes, with params weight and bias of their
+//     shape, or none, and no act.
 type Step struct {
 	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
@@ -63,8 +71,10 @@ type Step struct {
 	Shape  []int    `json:"shape"`            // of the result
 
 	Window     *kernel.Window `json:"window,omitempty"`     // of conv, maxpool and avgpool
-	Groups     int            `json:"groups,omitempty"`     // of conv; 0 means 1
 	ExcludePad bool           `json:"excludePad,omitempty"` // of avgpool
+	Groups     int            `json:"groups,omitempty"`     // of channels, in conv, where 0 means 1, and groupnorm
+	Eps        float64        `json:"eps,omitempty"`        // added to a variance
+	Axes       int            `json:"axes,omitempty"`       // the last of them that layernorm normalises together
 }
 
 // An Output is a value under the name it is known by.

@@ -87,6 +87,194 @@ func TestValidateRefuses(t *testing.T) {
 	}
 }
 
+// normed is a plan with every norm and an addition.
+func normed() (*Plan, map[string][]int) {
+	return &Plan{
+			Inputs: []Value{{"x", []int{4, 3}}},
+			Steps: []Step{
+				{Op: "batchnorm", In: []int{0}, Params: []string{"mean", "var", "w", "b"}, Act: "relu6", Eps: 1e-3, Shape: []int{4, 3}},
+				{Op: "batchnorm", In: []int{0}, Params: []string{"mean", "var"}, Act: "silu", Eps: 1e-3, Shape: []int{4, 3}},
+				{Op: "groupnorm", In: []int{0}, Params: []string{"w", "b"}, Act: "relu", Eps: 1e-3, Groups: 2, Shape: []int{4, 3}},
+				{Op: "layernorm", In: []int{0}, Params: []string{"wide", "wide"}, Eps: 1e-3, Axes: 1, Shape: []int{4, 3}},
+				{Op: "layernorm", In: []int{0}, Eps: 1e-3, Axes: 2, Shape: []int{4, 3}},
+				{Op: "add", In: []int{1, 2}, Act: "leakyrelu(0.2)", Shape: []int{4, 3}},
+			},
+			Outputs: []Output{{"affine", 1}, {"plain", 2}, {"grouped", 3}, {"layer", 4}, {"all", 5}, {"sum", 6}},
+		}, map[string][]int{
+			"mean": {4}, "var": {4}, "w": {4}, "b": {4}, "wide": {3},
+		}
+}
+
+func TestValidateRefusesNorms(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(p *Plan, params map[string][]int)
+		want  string
+	}{
+		{"nothing", func(*Plan, map[string][]int) {}, ""},
+		{"three parameters", func(p *Plan, _ map[string][]int) { p.Steps[0].Params = []string{"mean", "var", "w"} }, "3 parameters; want one of [2 4]"},
+		{"one parameter", func(p *Plan, _ map[string][]int) { p.Steps[2].Params = []string{"w"} }, "1 parameters; want one of [0 2]"},
+		{"other mean", func(_ *Plan, params map[string][]int) { params["mean"] = []int{3} }, `parameter "mean" of shape [3]; want [4]`},
+		{"other weight", func(p *Plan, params map[string][]int) { p.Steps[3].Params = []string{"w", "b"} }, `parameter "w" of shape [4]; want [3]`},
+		{"no eps", func(p *Plan, _ map[string][]int) { p.Steps[0].Eps = 0 }, "eps is 0"},
+		{"infinite eps", func(p *Plan, _ map[string][]int) { p.Steps[4].Eps = math.Inf(1) }, "eps is +Inf"},
+		{"no groups", func(p *Plan, _ map[string][]int) { p.Steps[2].Groups = 0 }, "0 groups"},
+		{"three groups", func(p *Plan, _ map[string][]int) { p.Steps[2].Groups = 3 }, "3 groups"},
+		{"no axes", func(p *Plan, _ map[string][]int) { p.Steps[3].Axes = 0 }, "0 axes"},
+		{"three axes", func(p *Plan, _ map[string][]int) { p.Steps[4].Axes = 3 }, "3 axes"},
+		{"active layer norm", func(p *Plan, _ map[string][]int) { p.Steps[4].Act = "relu" }, `activation "relu"; want none`},
+		{"numbers", func(p *Plan, _ map[string][]int) {
+			p.Inputs[0].Shape = nil
+		}, "an input without axes"},
+		{"other sum", func(p *Plan, _ map[string][]int) {
+			p.Steps = append(p.Steps, Step{Op: "reshape", In: []int{1}, Shape: []int{12}}, Step{Op: "add", In: []int{1, 7}, Shape: []int{4, 3}})
+		}, "inputs of shapes [4 3] and [12]"},
+		{"sum of one", func(p *Plan, _ map[string][]int) { p.Steps[5].In = []int{1} }, "1 inputs; want 2"},
+		{"unused numbers", func(p *Plan, _ map[string][]int) { p.Steps[5].Axes, p.Steps[5].Groups = 99, -1 }, ""},
+	} {
+		p, params := normed()
+		test.spoil(p, params)
+		err := p.Validate(params)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
+		}
+	}
+	p, _ := normed()
+	params := map[string]Param[float64]{
+		"mean": {[]int{4}, make([]float64, 4)}, "var": {[]int{4}, []float64{1, 1, -1, 1}},
+		"w": {[]int{4}, make([]float64, 4)}, "b": {[]int{4}, make([]float64, 4)}, "wide": {[]int{3}, make([]float64, 3)},
+	}
+	if _, err := Compile(p, params, nil); err == nil || !strings.Contains(err.Error(), "a variance of -1") {
+		t.Errorf("a variance of -1 gave error %v", err)
+	}
+}
+
+func TestRunNorms(t *testing.T) {
+	p, _ := normed()
+	mean, variance := []float64{1, 2, 3, 4}, []float64{1, 4, 9, 2}
+	w, b, wide := []float64{2, -1, 3, 1}, []float64{0, 1, 0.5, 0}, []float64{1, 2, 3}
+	program, err := Compile(p, map[string]Param[float64]{
+		"mean": {[]int{4}, mean}, "var": {[]int{4}, variance}, "w": {[]int{4}, w}, "b": {[]int{4}, b}, "wide": {[]int{3}, wide},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := program.Machine()
+	const rows = 3
+	x := m.Value(0, rows)
+	for i := range x {
+		x[i] = float64((i*i*7)%23) / 4
+	}
+	m.Run(rows)
+	standard := func(part []float64, i int) float64 {
+		mean, variance := 0.0, 0.0
+		for _, v := range part {
+			mean += v / float64(len(part))
+		}
+		for _, v := range part {
+			variance += (v - mean) * (v - mean) / float64(len(part))
+		}
+		return (part[i] - mean) / math.Sqrt(variance+1e-3)
+	}
+	for i, v := range x {
+		c, at, row := i/3%4, i%12, x[i/12*12:][:12]
+		plain := (v - mean[c]) / math.Sqrt(variance[c]+1e-3)
+		affine := min(max(plain*w[c]+b[c], 0), 6)
+		silu := plain / (1 + math.Exp(-plain))
+		sum := affine + silu
+		if sum < 0 {
+			sum *= 0.2
+		}
+		for value, want := range []float64{
+			v, affine, silu,
+			max(standard(row[at/6*6:][:6], at%6)*w[c]+b[c], 0),
+			standard(row[at/3*3:][:3], at%3)*wide[at%3] + wide[at%3],
+			standard(row, at), sum,
+		} {
+			if got := m.Value(value, rows)[i]; math.Abs(got-want) > 1e-13*max(1, math.Abs(want)) {
+				t.Errorf("value %d at %d is %v, want %v", value, i, got, want)
+			}
+		}
+	}
+}
+
+// A batch norm is folded into the step before it where that changes nothing else:
+// so says a plan that has what stands between them as an output.
+func TestCompileFolds(t *testing.T) {
+	steps := func(act string, norm Step) []Step {
+		return []Step{
+			{Op: "reshape", In: []int{0}, Shape: []int{6}},
+			{Op: "linear", In: []int{1}, Params: []string{"w", "b"}, Act: act, Shape: []int{5}},
+			norm,
+			{Op: "activation", In: []int{3}, Act: "tanh", Shape: []int{5}},
+		}
+	}
+	affine := Step{Op: "batchnorm", In: []int{2}, Params: []string{"mean", "var", "gamma", "beta"}, Act: "relu", Eps: 1e-3, Shape: []int{5}}
+	plain := Step{Op: "batchnorm", In: []int{2}, Params: []string{"mean", "var"}, Act: "silu", Eps: 1e-3, Shape: []int{5}}
+	params := map[string]Param[float64]{
+		"w": {[]int{5, 6}, make([]float64, 30)}, "b": {[]int{5}, []float64{1, -1, 2, 0.5, 0}},
+		"mean": {[]int{5}, []float64{1, 2, 3, -4, 0}}, "var": {[]int{5}, []float64{1, 4, 0.25, 9, 0}},
+		"gamma": {[]int{5}, []float64{1, 2, -3, 0.5, 0}}, "beta": {[]int{5}, []float64{0, 1, 2, -1, 3}},
+	}
+	for i := range params["w"].Data {
+		params["w"].Data[i] = math.Sin(float64(7 * i))
+	}
+	run := func(p *Plan) (folded bool, y []float64) {
+		g, err := Compile(p, params, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := g.Machine()
+		for i := range m.Value(0, 3) {
+			m.Value(0, 3)[i] = math.Cos(float64(3 * i))
+		}
+		m.Run(3)
+		return slices.ContainsFunc(g.calls, func(c call[float64]) bool { return c.run == nil }), m.Value(4, 3)
+	}
+	plan := func(act string, norm Step, also ...Output) *Plan {
+		return &Plan{Inputs: []Value{{"x", []int{2, 3}}}, Steps: steps(act, norm), Outputs: append(also, Output{"y", 4})}
+	}
+	for _, norm := range []Step{affine, plain} {
+		folded, got := run(plan("identity", norm))
+		apart, want := run(plan("", norm, Output{"between", 2}))
+		if !folded || apart {
+			t.Errorf("%v is folded: %v, and with another reader %v", norm.Params, folded, apart)
+		}
+		for i, w := range want {
+			if math.Abs(got[i]-w) > 1e-13 {
+				t.Errorf("folded, element %d is %v; want %v", i, got[i], w)
+			}
+		}
+	}
+	if folded, _ := run(plan("relu", affine)); folded {
+		t.Error("a batch norm is folded through an activation")
+	}
+	twice := plan("", affine)
+	twice.Steps[3] = Step{Op: "add", In: []int{2, 3}, Shape: []int{5}}
+	if folded, _ := run(twice); folded {
+		t.Error("a batch norm is folded into what is read twice")
+	}
+	params["var"].Data[3] = -1
+	if _, err := Compile(plan("", affine), params, nil); err == nil || err.Error() != `plan: step 2 ("batchnorm"): parameter "mean" is a mean beside a variance of -1; want 0 or more` {
+		t.Errorf("a variance of -1 gave error %v", err)
+	}
+}
+
+// A linear step whose last axis is not the channels is left alone.
+func TestCompileFoldsChannelsAlone(t *testing.T) {
+	p := &Plan{
+		Inputs: []Value{{"x", []int{3, 3}}},
+		Steps: []Step{
+			{Op: "linear", In: []int{0}, Params: []string{"w"}, Shape: []int{3, 3}},
+			{Op: "batchnorm", In: []int{1}, Params: []string{"mean", "var"}, Eps: 1e-3, Shape: []int{3, 3}},
+		},
+		Outputs: []Output{{"y", 2}},
+	}
+	if folds := p.folds(); len(folds) > 0 {
+		t.Errorf("steps %v are folded", folds)
+	}
+}
+
 func TestRun(t *testing.T) {
 	p, _ := twoLayers()
 	w0 := make([]float64, 72)
@@ -255,6 +443,12 @@ func FuzzPlan(f *testing.F) {
 		f.Add(string(text), uint8(3))
 	}
 	maps.Copy(params, filters)
+	norms, more := normed()
+	if text, err = json.Marshal(norms); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text), uint8(2))
+	maps.Copy(params, more)
 	data := map[string]Param[float32]{}
 	for name, shape := range params {
 		data[name] = Param[float32]{shape, make([]float32, product(shape))}

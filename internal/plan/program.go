@@ -21,7 +21,7 @@ type Program[F kernel.Float] struct {
 
 // A call is a step that was bound to its parameters.
 type call[F kernel.Float] struct {
-	run    func(c *call[F], values [][]F, out []F)
+	run    func(c *call[F], values [][]F, out []F) // nil for a step that another does
 	in     []int
 	params [][]F
 	weight Weight[F] // of a linear step
@@ -29,6 +29,11 @@ type call[F kernel.Float] struct {
 	width  int // last size of the result, 1 for a single number
 	step   Step
 	from   []int // shape of its first input
+
+	// Of a norm: how many elements a channel has or, of a layer norm, what is
+	// normalised together, and what a batch norm does.
+	size int
+	by   kernel.Channels
 }
 
 // A Weight is the w (out, in) of linear steps, in a form of its own.
@@ -42,7 +47,8 @@ type Packer[F kernel.Float] func(w []F, in, out int) (Weight[F], error)
 
 // Compile validates a plan and binds it to params, whose memory it may keep.
 // The weights of linear steps become what pack makes of them, or if it is nil
-// what [kernel.Pack] does.
+// what [kernel.Pack] does. A batch norm behind a linear step is done with it,
+// by other weights, where nothing else reads what stands between them.
 func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]) (*Program[F], error) {
 	if pack == nil {
 		pack = func(w []F, in, out int) (Weight[F], error) { return kernel.Pack(w, in, out), nil }
@@ -58,7 +64,7 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	for _, in := range p.Inputs {
 		g.sizes = append(g.sizes, product(in.Shape))
 	}
-	ops := table[F]()
+	ops, folds := table[F](), p.folds()
 	for i, s := range p.Steps {
 		act, _ := s.act() // was validated
 		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1, step: s, from: p.Shape(s.In[0])}
@@ -72,15 +78,32 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 			}
 			c.params = append(c.params, param.Data)
 		}
-		if bind := ops[s.Op].bind; bind != nil {
-			if err := bind(&c, pack); err != nil {
-				return nil, fmt.Errorf("plan: step %d (%q): parameter %q %w", i, s.Op, s.Params[0], err)
+		if layer, ok := folds[i]; ok {
+			one, err := fold(&g.calls[layer], &c)
+			if err != nil {
+				return nil, refused(i, s, err)
 			}
+			c = one
 		}
 		g.sizes = append(g.sizes, product(s.Shape))
 		g.calls = append(g.calls, c)
 	}
+	for i := range g.calls {
+		c := &g.calls[i]
+		bind := ops[c.step.Op].bind
+		if c.run == nil || bind == nil {
+			continue
+		}
+		if err := bind(c, pack); err != nil {
+			return nil, refused(i, c.step, err)
+		}
+	}
 	return g, nil
+}
+
+// refused says that the first parameter of a step is not what it should be.
+func refused(i int, s Step, err error) error {
+	return fmt.Errorf("plan: step %d (%q): parameter %q %w", i, s.Op, s.Params[0], err)
 }
 
 // product is the size of a shape that was validated.
@@ -128,6 +151,8 @@ func (m *Machine[F]) Run(rows int) {
 	inputs := len(m.all) - len(m.program.calls)
 	for i := range m.program.calls {
 		c := &m.program.calls[i]
-		c.run(c, m.values, m.values[inputs+i])
+		if c.run != nil {
+			c.run(c, m.values, m.values[inputs+i])
+		}
 	}
 }

@@ -27,6 +27,8 @@ func main() {
 	optimizers()
 	activations()
 	exponentials()
+	gates()
+	norms()
 	logarithms()
 	losses()
 	sums()

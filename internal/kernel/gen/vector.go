@@ -211,6 +211,10 @@ func activations() {
 		VMULPS(d, v, v)
 		VMOVUPS(v, p[0])
 	})
+	additions()
+	clipped()
+	leaks()
+	hardSwishes()
 }
 
 // rectify replaces v by max(v, 0): of a NaN and 0 that is the NaN here, and of
@@ -225,10 +229,13 @@ const (
 	equal      = 0x00
 	unordered  = 0x03
 	notEqual   = 0x04
+	notAtMost  = 0x16
+	notAtLeast = 0x19
 	notLess    = 0x15
 	less       = 0x11
 	notGreater = 0x1a
 	greater    = 0x1e
+	atLeast    = 0x1d
 )
 
 // sums adds up the rows of a matrix.
