@@ -47,8 +47,10 @@ type Model struct {
 	order  []string
 	met    int // parameters that New met, 0 before
 
-	mu   sync.Mutex
-	eval map[int]*evaluator
+	mu      sync.Mutex
+	eval    map[int]*evaluator
+	forward runner // in eval mode
+	lowered bool   // forward was made, or there is none
 }
 
 // An evaluator is an eval-mode program with its taps.
@@ -206,8 +208,14 @@ func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) 
 	if err != nil {
 		return nil, err
 	}
+	if out == nil {
+		out = data.Signals{}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if f := m.runner(); f != nil {
+		return out, f.run(m, batch, rows, taps, out)
+	}
 	p, err := m.evaluator(rows)
 	if err != nil {
 		return nil, err
@@ -217,9 +225,6 @@ func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) 
 	}
 	if err := p.Run(0); err != nil {
 		return nil, err
-	}
-	if out == nil {
-		out = data.Signals{}
 	}
 	for _, name := range taps {
 		out[name] = head(out[name], p.Value(p.taps[name]), batch.N)
@@ -267,11 +272,7 @@ const maxEval = 8
 
 // head copies the first n rows of t, to dst if they fit there.
 func head(dst, t *tensor.Dense, n int) *tensor.Dense {
-	if !fits(dst, t, n) {
-		shape := t.Shape().Clone()
-		shape[0] = n
-		dst = tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(shape...))
-	}
+	dst = room(dst, t.Dtype(), n, t.Shape()[1:])
 	switch t.Dtype() {
 	case tensor.Float32:
 		copy(dst.Float32s(), t.Float32s())
@@ -281,12 +282,6 @@ func head(dst, t *tensor.Dense, n int) *tensor.Dense {
 		copy(dst.Ints(), t.Ints())
 	}
 	return dst
-}
-
-// fits says whether dst is of n rows like those of t, and nothing but them.
-func fits(dst, t *tensor.Dense, n int) bool {
-	return dst != nil && dst.Dtype() == t.Dtype() && dst.Dims() == t.Dims() && dst.Shape()[0] == n &&
-		slices.Equal(dst.Shape()[1:], t.Shape()[1:]) && !dst.RequiresIterator() && dst.DataOrder().IsRowMajor()
 }
 
 // nodes are the taps in the order of their names.

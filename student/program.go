@@ -161,8 +161,8 @@ func (p *Program) Bind(batch data.Batch) error {
 			return fmt.Errorf("student: input %q: %w", name, err)
 		}
 	}
-	if batch.N < 0 || batch.N > p.b.rows || len(batch.ID) != batch.N {
-		return fmt.Errorf("student: the batch has N = %d and %d ids; want N ids, at most %d", batch.N, len(batch.ID), p.b.rows)
+	if err := checkRows(batch, p.b.rows); err != nil {
+		return err
 	}
 	fillOnes(p.valid, batch.N)
 	keys := p.b.draw.Keys[:0]
@@ -170,6 +170,14 @@ func (p *Program) Bind(batch data.Batch) error {
 		keys = append(keys, graph.Hash(id.Sample, id.View))
 	}
 	p.b.draw.Keys = keys
+	return nil
+}
+
+// checkRows refuses a batch whose N is not that of its ids, or more than rows.
+func checkRows(batch data.Batch, rows int) error {
+	if batch.N < 0 || batch.N > rows || len(batch.ID) != batch.N {
+		return fmt.Errorf("student: the batch has N = %d and %d ids; want N ids, at most %d", batch.N, len(batch.ID), rows)
+	}
 	return nil
 }
 

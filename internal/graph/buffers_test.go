@@ -106,16 +106,3 @@ func poison(m *Machine) {
 }
 
 func copied(v gorgonia.Value) []float64 { return slices.Clone(v.Data().([]float64)) }
-
-func TestTakesTheBestBuffer(t *testing.T) {
-	g := gorgonia.NewGraph()
-	buffers := []buffer{{tensor.Float32, 10, true}, {tensor.Float32, 30, true}, {tensor.Float32, 20, true}, {tensor.Float64, 17, true}}
-	for i, want := range []int{2, 1, 0, 4} {
-		if got := take(&buffers, Input(g, string(rune('a'+i)), tensor.Float32, 3, 6)); got != want {
-			t.Errorf("result %d goes to buffer %d; want %d", i, got, want)
-		}
-	}
-	if got := buffers[0].size; got != 18 {
-		t.Errorf("a buffer that was too small has %d elements; want 18", got)
-	}
-}

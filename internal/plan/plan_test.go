@@ -153,7 +153,7 @@ func TestRunNorms(t *testing.T) {
 	p, _ := normed()
 	mean, variance := []float64{1, 2, 3, 4}, []float64{1, 4, 9, 2}
 	w, b, wide := []float64{2, -1, 3, 1}, []float64{0, 1, 0.5, 0}, []float64{1, 2, 3}
-	program, err := Compile(p, map[string]Param[float64]{
+	program, err := Compile(watched(p), map[string]Param[float64]{
 		"mean": {[]int{4}, mean}, "var": {[]int{4}, variance}, "w": {[]int{4}, w}, "b": {[]int{4}, b}, "wide": {[]int{3}, wide},
 	}, nil)
 	if err != nil {
@@ -281,7 +281,7 @@ func TestRun(t *testing.T) {
 	for i := range 6 {
 		w0[i*12+i] = float64(1 - 2*(i%2)) // x0, -x1, x2, ...
 	}
-	program, err := Compile(p, map[string]Param[float64]{
+	program, err := Compile(watched(p), map[string]Param[float64]{
 		"w0": {[]int{6, 12}, w0},
 		"b0": {[]int{6}, []float64{0, 0, 0, 0, 0, 10}},
 		"w1": {[]int{5, 2}, []float64{1, 0, 0, 1, 1, 1, 0, 0, -1, 0}},
@@ -354,7 +354,7 @@ func TestCompilePacks(t *testing.T) {
 }
 
 func TestRowsBoundsMemory(t *testing.T) {
-	for size, want := range map[int]int{1: 64, 1 << 16: 32, maxSize / 2: 1} {
+	for size, want := range map[int]int{1: 256, 1 << 16: 8, maxSize / 2: 1} {
 		p := &Plan{
 			Inputs:  []Value{{"x", []int{size}}},
 			Steps:   []Step{{Op: "reshape", In: []int{0}, Shape: []int{size}}},

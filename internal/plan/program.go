@@ -15,8 +15,10 @@ type Param[F kernel.Float] struct {
 // A Program is a plan that was bound to parameters. It does not change, and may
 // be used from many goroutines.
 type Program[F kernel.Float] struct {
-	sizes []int     // elements of each value of one sample
-	calls []call[F] // the results are the values after the inputs
+	sizes  []int     // elements of each value of one sample
+	calls  []call[F] // the results are the values after the inputs
+	place  []int     // the memory of each value, among buffers
+	memory []int     // elements of each buffer, for one sample
 }
 
 // A call is a step that was bound to its parameters.
@@ -44,6 +46,19 @@ type Weight[F kernel.Float] interface {
 
 // A Packer brings a w (out, in) into its form, or says why it has none.
 type Packer[F kernel.Float] func(w []F, in, out int) (Weight[F], error)
+
+// AsIs is the packer that leaves weights where they are: for those that will
+// have changed before it has paid to pack them.
+func AsIs[F kernel.Float](w []F, in, out int) (Weight[F], error) { return &asIs[F]{w, in, out}, nil }
+
+type asIs[F kernel.Float] struct {
+	w       []F
+	in, out int
+}
+
+func (a *asIs[F]) Linear(y, x, bias []F, rows int, act kernel.Act) {
+	kernel.Linear(y, x, a.w, bias, rows, a.in, a.out, act)
+}
 
 // Compile validates a plan and binds it to params, whose memory it may keep.
 // The weights of linear steps become what pack makes of them, or if it is nil
@@ -98,7 +113,27 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 			return nil, refused(i, c.step, err)
 		}
 	}
+	g.place, g.memory = Share(g.results(p))
 	return g, nil
+}
+
+// results are the values as they need memory: inputs from the beginning, outputs
+// to the end.
+func (g *Program[F]) results(p *Plan) []Result {
+	all := make([]Result, len(g.sizes))
+	inputs := len(p.Inputs)
+	for i, size := range g.sizes {
+		all[i] = Result{Size: size, First: max(i-inputs, -1), Last: max(i-inputs, -1)}
+	}
+	for i, c := range g.calls {
+		for _, v := range c.in {
+			all[v].Last = max(all[v].Last, i)
+		}
+	}
+	for _, out := range p.Outputs {
+		all[out.Value].Last = len(g.calls)
+	}
+	return all
 }
 
 // refused says that the first parameter of a step is not what it should be.
@@ -115,9 +150,9 @@ func product(shape []int) int {
 // Rows is how many samples a machine computes at once: enough for the kernels
 // to be fast, few enough for the values to stay near the processor.
 func (g *Program[F]) Rows() int {
-	const most, elements = 64, 1 << 22
+	const most, elements = 256, 1 << 20
 	total := 0
-	for _, size := range g.sizes {
+	for _, size := range g.memory {
 		total += size
 	}
 	return max(1, min(most, elements/total))
@@ -126,29 +161,52 @@ func (g *Program[F]) Rows() int {
 // A Machine has the memory for one run of a program at a time.
 type Machine[F kernel.Float] struct {
 	program *Program[F]
-	all     [][]F // each value, of Rows samples
+	rows    int
+	memory  [][]F // of rows samples
 	values  [][]F // each value, of the samples of this run
+	bound   [][]F // inputs that are somewhere else, nil for others
 }
 
 // Machine returns a new machine.
 func (g *Program[F]) Machine() *Machine[F] {
-	m := &Machine[F]{program: g, values: make([][]F, len(g.sizes))}
-	for _, size := range g.sizes {
-		m.all = append(m.all, make([]F, g.Rows()*size))
+	m := &Machine[F]{program: g, rows: g.Rows(), values: make([][]F, len(g.sizes)), bound: make([][]F, len(g.sizes))}
+	for _, size := range g.memory {
+		m.memory = append(m.memory, kernel.Zeros[F](m.rows*size))
 	}
 	return m
 }
 
-// Value is value i of the first rows samples, of shape (rows, shape...), in the
-// machine's memory. rows is Rows at most.
-func (m *Machine[F]) Value(i, rows int) []F { return m.all[i][:rows*m.program.sizes[i]] }
+// Use makes the machine run another program of the same plan.
+func (m *Machine[F]) Use(g *Program[F]) { m.program = g }
+
+// Bind makes the next runs read input i from x, and not from the machine's
+// memory.
+func (m *Machine[F]) Bind(i int, x []F) { m.bound[i] = x }
+
+// Value is input or output i of the first rows samples, of shape (rows, shape...),
+// in the machine's memory: an input until the next run, an output after it. rows
+// is Rows at most.
+func (m *Machine[F]) Value(i, rows int) []F {
+	return m.memory[m.program.place[i]][:rows*m.program.sizes[i]]
+}
+
+// Result is value i, an input or an output, of the first rows samples after a
+// run. It is read only: an input may be where it was bound.
+func (m *Machine[F]) Result(i, rows int) []F {
+	if m.bound[i] != nil {
+		return m.bound[i]
+	}
+	return m.Value(i, rows)
+}
 
 // Run computes every step from the inputs, of which rows samples are valid.
 func (m *Machine[F]) Run(rows int) {
 	for i := range m.values {
-		m.values[i] = m.Value(i, rows)
+		if m.values[i] = m.bound[i]; m.bound[i] == nil {
+			m.values[i] = m.Value(i, rows)
+		}
 	}
-	inputs := len(m.all) - len(m.program.calls)
+	inputs := len(m.values) - len(m.program.calls)
 	for i := range m.program.calls {
 		c := &m.program.calls[i]
 		if c.run != nil {

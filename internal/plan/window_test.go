@@ -121,7 +121,7 @@ func TestRunWindows(t *testing.T) {
 	for name, shape := range shapes {
 		params[name] = Param[float64]{shape, waves(product(shape), len(name)+shape[0]*shape[1%len(shape)])}
 	}
-	program, err := Compile(p, params, nil)
+	program, err := Compile(watched(p), params, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,177 @@
+package student
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/kernel"
+	"github.com/godistill/godistill/internal/plan"
+)
+
+// A forward is the forward pass in eval mode as a plan, which takes less work and
+// memory than a graph: batch norms are part of the layers before them, rows are
+// computed as many at once as stay near the processor, and padding is not. What a
+// row comes to depends neither on the others nor on what was computed before.
+type forward[F kernel.Float] struct {
+	plan     *plan.Plan
+	machine  *plan.Machine[F]
+	in       []*tensor.Dense // of the batch at hand
+	versions []uint64        // of the parameters that it was compiled with
+	rows     int
+	packed   bool
+}
+
+// runner is a forward of either dtype.
+type runner interface {
+	run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error
+}
+
+// runner is the model's forward pass, nil where its plan lacks an operation.
+func (m *Model) runner() runner {
+	if !m.lowered {
+		m.lowered = true
+		p, err := m.lower()
+		switch {
+		case err != nil || !m.plain():
+		case m.dtype == tensor.Float64:
+			m.forward = newForward[float64](p)
+		default:
+			m.forward = newForward[float32](p)
+		}
+	}
+	return m.forward
+}
+
+func newForward[F kernel.Float](p *plan.Plan) *forward[F] {
+	return &forward[F]{plan: p, in: make([]*tensor.Dense, len(p.Inputs))}
+}
+
+// plain says that all inputs are of the dtype that the model computes in.
+func (m *Model) plain() bool {
+	for _, f := range m.spec.In {
+		if f.Dtype != m.dtype {
+			return false
+		}
+	}
+	return true
+}
+
+// run computes taps of the N samples of a batch of so many rows.
+func (f *forward[F]) run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error {
+	if err := checkRows(batch, rows); err != nil {
+		return err
+	}
+	defer clear(f.in)
+	for i, in := range f.plan.Inputs {
+		v, err := checkInput(in.Name, batch.In[in.Name], m.dtype, rows, in.Shape)
+		if err != nil {
+			return err
+		}
+		f.in[i] = v
+	}
+	if err := f.compile(m); err != nil {
+		return err
+	}
+	for _, name := range taps {
+		out[name] = room(out[name], m.dtype, batch.N, f.plan.Shape(f.value(name)))
+	}
+	for from := 0; from < batch.N; from += f.rows {
+		n := min(f.rows, batch.N-from)
+		for i, v := range f.in {
+			f.machine.Bind(i, rowsOf[F](v, from, n))
+		}
+		f.machine.Run(n)
+		for _, name := range taps {
+			copy(rowsOf[F](out[name], from, n), f.machine.Result(f.value(name), n))
+		}
+	}
+	for i := range f.in {
+		f.machine.Bind(i, nil)
+	}
+	return nil
+}
+
+// checkInput is the input, side by side in memory. It refuses one of another
+// shape or dtype than a batch has.
+func checkInput(name string, v *tensor.Dense, d tensor.Dtype, rows int, shape []int) (*tensor.Dense, error) {
+	switch {
+	case v == nil:
+		return nil, fmt.Errorf("student: the batch has no input %q", name)
+	case v.Dims() != 1+len(shape) || v.Shape()[0] != rows || !slices.Equal(v.Shape()[1:], shape) || v.Dtype() != d:
+		return nil, fmt.Errorf("student: input %q: the value is %v of %v; want %v of %v", name, v.Shape(), v.Dtype(), tensor.Shape(append([]int{rows}, shape...)), d)
+	case v.DataOrder().IsColMajor():
+		return nil, fmt.Errorf("student: input %q is in column-major order; want row-major", name)
+	case v.RequiresIterator():
+		return v.Materialize().(*tensor.Dense), nil
+	}
+	return v, nil
+}
+
+// value is that of a tap.
+func (f *forward[F]) value(tap string) int {
+	for _, o := range f.plan.Outputs {
+		if o.Name == tap {
+			return o.Value
+		}
+	}
+	panic("student: the plan lacks tap " + tap)
+}
+
+// compile binds the plan to the parameters as they are. Weights are packed when
+// they are seen again: those of a model that learns never are.
+func (f *forward[F]) compile(m *Model) error {
+	same := f.machine != nil && f.current(m)
+	if same && f.packed {
+		return nil
+	}
+	params := map[string]plan.Param[F]{}
+	f.versions = f.versions[:0]
+	for p := range m.Params() {
+		f.versions = append(f.versions, p.Version())
+		params[p.Name] = plan.Param[F]{Shape: p.Value.Shape(), Data: rowsOf[F](p.Value, 0, p.Value.Shape()[0])}
+	}
+	pack := plan.Packer[F](nil)
+	if !same {
+		pack = plan.AsIs[F]
+	}
+	g, err := plan.Compile(f.plan, params, pack)
+	if err != nil {
+		return fmt.Errorf("student: %w", err)
+	}
+	if f.machine == nil {
+		f.machine, f.rows = g.Machine(), g.Rows()
+	}
+	f.machine.Use(g)
+	f.packed = same
+	return nil
+}
+
+// current says that no parameter was written to since the plan was compiled.
+func (f *forward[F]) current(m *Model) bool {
+	for i, p := range m.params.list {
+		if p.Version() != f.versions[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// rowsOf is the memory of n rows of t from a row on.
+func rowsOf[F kernel.Float](t *tensor.Dense, from, n int) []F {
+	size := t.Shape().TotalSize() / max(1, t.Shape()[0])
+	all := unsafe.Slice((*F)(unsafe.Pointer(unsafe.SliceData(t.Raw))), t.Shape().TotalSize())
+	return all[from*size : (from+n)*size]
+}
+
+// room is dst if it is of n rows of the shape, or a new tensor.
+func room(dst *tensor.Dense, d tensor.Dtype, n int, shape []int) *tensor.Dense {
+	if dst != nil && dst.Dtype() == d && dst.Dims() == 1+len(shape) && dst.Shape()[0] == n &&
+		slices.Equal(dst.Shape()[1:], shape) && !dst.RequiresIterator() && dst.DataOrder().IsRowMajor() {
+		return dst
+	}
+	return tensor.New(tensor.Of(d), tensor.WithShape(append([]int{n}, shape...)...))
+}
