@@ -39,18 +39,10 @@ func (s *sum) hold(v gorgonia.Value) { s.value = v.(*tensor.Dense) }
 
 // Do adds two tensors.
 func (s *sum) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
-	a, b := in[0].(*tensor.Dense), in[1].(*tensor.Dense)
 	if s.value.Dtype() == tensor.Float32 {
-		addInto[float32](s.value, a, b)
+		kernel.Add(floats[float32](s.value), floats[float32](in[0]), floats[float32](in[1]), kernel.Identity)
 	} else {
-		addInto[float64](s.value, a, b)
+		kernel.Add(floats[float64](s.value), floats[float64](in[0]), floats[float64](in[1]), kernel.Identity)
 	}
 	return s.value, nil
-}
-
-func addInto[F kernel.Float](dst, a, b *tensor.Dense) {
-	to, right := floats[F](dst), floats[F](b)
-	for i, v := range floats[F](a) {
-		to[i] = v + right[i]
-	}
 }

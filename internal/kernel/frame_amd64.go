@@ -191,8 +191,12 @@ func (g *framing) enterPhase(dst, image []float32, f *frame, rows, columns run) 
 		return
 	}
 	dst, image = dst[rows.first*f.pitch[1]+columns.first:], image[rows.pixel*g.Size[1]+columns.pixel:]
-	if g.Stride[1] == 1 {
-		move(dst, image, rows.n, columns.n, f.pitch[1], g.Stride[0]*g.Size[1], &unchanged)
+	switch ldi := g.Stride[0] * g.Size[1]; g.Stride[1] {
+	case 1:
+		move(dst, image, rows.n, columns.n, f.pitch[1], ldi, &unchanged)
+		return
+	case 2:
+		halve(dst, image, rows.n, columns.n, f.pitch[1], ldi)
 		return
 	}
 	for r := range rows.n {
@@ -220,6 +224,14 @@ func (g *framing) leavePhase(image, src []float32, f *frame, rows, columns run) 
 			to[i*g.Stride[1]] = v
 		}
 	}
+}
+
+// halve copies every second element of rows, which are ldd and lds apart: so many
+// of each.
+func halve(dst, src []float32, rows, width, ldd, lds int) {
+	_, _ = dst[(rows-1)*ldd+width-1], src[(rows-1)*lds+2*(width-1)]
+	tail := (width-1)%lanes + 1
+	halveRows(rows, width, &dst[0], 4*ldd, &src[0], 4*lds, mask(2*tail-1), mask(tail))
 }
 
 // A change is what moved rows become: max(x + plus, least) + last.

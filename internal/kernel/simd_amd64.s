@@ -17123,6 +17123,52 @@ rest:
 	VZEROUPPER
 	RET
 
+// func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32)
+// Requires: AVX, AVX2
+TEXT ·halveRows(SB), NOSPLIT, $0-64
+	MOVQ    rows+0(FP), AX
+	MOVQ    dst+16(FP), CX
+	MOVQ    ldd+24(FP), DX
+	MOVQ    src+32(FP), BX
+	MOVQ    lds+40(FP), SI
+	MOVQ    width+8(FP), DI
+	MOVQ    last+48(FP), R8
+	MOVQ    kept+56(FP), R9
+	VMOVDQU (R9), Y2
+	VMOVDQU (R8), Y0
+	VMOVDQU 32(R8), Y1
+
+row:
+	MOVQ CX, R8
+	MOVQ BX, R9
+	MOVQ DI, R10
+	SUBQ $0x08, R10
+	JLE  rest
+
+vector:
+	VMOVUPS (R9), Y3
+	VMOVUPS 32(R9), Y4
+	VSHUFPS $0x88, Y4, Y3, Y3
+	VPERMPD $0xd8, Y3, Y3
+	VMOVUPS Y3, (R8)
+	ADDQ    $0x20, R8
+	ADDQ    $0x40, R9
+	SUBQ    $0x08, R10
+	JG      vector
+
+rest:
+	VMASKMOVPS (R9), Y0, Y3
+	VMASKMOVPS 32(R9), Y1, Y4
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPERMPD    $0xd8, Y3, Y3
+	VMASKMOVPS Y3, Y2, (R8)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        row
+	VZEROUPPER
+	RET
+
 // func adam(n int, w *float32, grad *float32, m *float32, v *float32, c *[8]float32)
 // Requires: AVX
 TEXT ·adam(SB), NOSPLIT, $0-48

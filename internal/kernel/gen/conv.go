@@ -19,6 +19,7 @@ func convolutions() {
 	dots(3, 2, vector)
 	dots(4, 4, 2*vector)
 	rowMoving()
+	rowHalving()
 }
 
 // windows multiplies rows of weights by what taps see.
@@ -193,6 +194,47 @@ func rowMoving() {
 		apply(y)
 		VMASKMOVPS(y, last, to)
 	})
+	ADDQ(lds, src)
+	ADDQ(ldd, dst)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	end()
+}
+
+// rowHalving copies every second element of rows.
+func rowHalving() {
+	begin("halveRows", "func(rows, width int, dst *float32, ldd int, src *float32, lds int, last, kept *int32)",
+		"halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.")
+	rows, dst, ldd, src, lds := load("rows"), load("dst"), load("ldd"), load("src"), load("lds")
+	width, mask := load("width"), load("last")
+	low, high, kept := YMM(), YMM(), YMM()
+	VMOVDQU(at(load("kept"), 0), kept)
+	VMOVDQU(at(mask, 0), low)
+	VMOVDQU(at(mask, vector), high)
+	to, from, left := GP64(), GP64(), GP64()
+	even := func(a, b VecVirtual) VecVirtual {
+		VSHUFPS(Imm(0x88), b, a, a)
+		VPERMPD(Imm(0xd8), a, a)
+		return a
+	}
+	Label("row")
+	MOVQ(dst, to)
+	MOVQ(src, from)
+	MOVQ(width, left)
+	SUBQ(Imm(vector), left)
+	JLE(LabelRef("rest"))
+	Label("vector")
+	VMOVUPS(even(read(at(from, 0)), read(at(from, vector))), at(to, 0))
+	ADDQ(Imm(4*vector), to)
+	ADDQ(Imm(8*vector), from)
+	SUBQ(Imm(vector), left)
+	JG(LabelRef("vector"))
+	Label("rest")
+	a, b := YMM(), YMM()
+	VMASKMOVPS(at(from, 0), low, a)
+	VMASKMOVPS(at(from, vector), high, b)
+	y := even(a, b)
+	VMASKMOVPS(y, kept, at(to, 0))
 	ADDQ(lds, src)
 	ADDQ(ldd, dst)
 	DECQ(rows)
