@@ -235,23 +235,30 @@ func multiplyFramed(c, a, b []float32, offsets []int32, rows, whole int) {
 }
 
 // sumFramed computes c (rows, taps): the sums over all places of rows of a times
-// what taps see.
+// what taps see, of some places at a time, which stay in the first cache.
 func sumFramed(c, a, b []float32, offsets []int32, rows, whole int) {
+	const some = 1024
 	taps := len(offsets)
 	height, width := 3, 2
 	if simd512 {
 		height, width = 4, 4
 	}
-	eachTile(rows, height, func(row, n int) {
-		for tap := 0; tap < taps; tap += width {
-			a, c := &a[row*whole], &c[row*taps+tap]
-			if simd512 {
-				dots4x4(n, whole, a, 4*whole, &b[0], &offsets[tap], c, 4*taps)
-			} else {
-				dots3x2(n, whole, a, 4*whole, &b[0], &offsets[tap], c, 4*taps)
-			}
+	for from := 0; from < whole; from += some {
+		places, mode := min(some, whole-from), 0
+		if from > 0 {
+			mode = modeAdd
 		}
-	})
+		eachTile(rows, height, func(row, n int) {
+			for tap := 0; tap < taps; tap += width {
+				a, c := &a[row*whole+from], &c[row*taps+tap]
+				if simd512 {
+					dots4x4(n, places, a, 4*whole, &b[from], &offsets[tap], c, 4*taps, mode)
+				} else {
+					dots3x2(n, places, a, 4*whole, &b[from], &offsets[tap], c, 4*taps, mode)
+				}
+			}
+		})
+	}
 }
 
 // eachTile cuts rows into tiles of some height. The last two share what is left.

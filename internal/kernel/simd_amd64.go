@@ -142,12 +142,12 @@ func window8x48(rows int, k int, a *float32, lda int, b *float32, offsets *int32
 // dots3x2 computes up to 3 rows and 2 columns of C: the sums over n elements, a multiple of 16, of rows of A times rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
 //
 //go:noescape
-func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)
 
 // dots4x4 computes up to 4 rows and 4 columns of C: the sums over n elements, a multiple of 16, of rows of A times rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.
 //
 //go:noescape
-func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)
 
 // moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has.
 //

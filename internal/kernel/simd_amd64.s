@@ -16527,9 +16527,9 @@ doneOf8:
 	VZEROUPPER
 	RET
 
-// func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+// func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)
 // Requires: AVX, FMA3
-TEXT ·dots3x2(SB), NOSPLIT, $0-64
+TEXT ·dots3x2(SB), NOSPLIT, $0-72
 	MOVQ    rows+0(FP), AX
 	CMPQ    AX, $0x03
 	JEQ     rows3
@@ -16573,7 +16573,14 @@ severalOf1:
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)
+	MOVQ         mode+64(FP), CX
+	TESTQ        $0x00000001, CX
+	JZ           writeOf1
+	VMOVSD       (AX), X0
+	VADDPS       X0, X1, X1
+
+writeOf1:
+	VMOVLPS X1, (AX)
 	VZEROUPPER
 	RET
 
@@ -16626,14 +16633,23 @@ severalOf2:
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)
 	VADDPS       Y5, Y4, Y0
-	VADDPS       Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
+	VADDPS       Y7, Y6, Y2
+	VHADDPS      Y2, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
+	MOVQ         mode+64(FP), DX
+	TESTQ        $0x00000001, DX
+	JZ           writeOf2
+	VMOVSD       (AX), X0
+	VADDPS       X0, X1, X1
+	VMOVSD       (AX)(CX*1), X0
+	VADDPS       X0, X2, X2
+
+writeOf2:
+	VMOVLPS X1, (AX)
+	VMOVLPS X2, (AX)(CX*1)
 	VZEROUPPER
 	RET
 
@@ -16696,27 +16712,38 @@ severalOf3:
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)
 	VADDPS       Y5, Y4, Y0
-	VADDPS       Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
+	VADDPS       Y7, Y6, Y2
+	VHADDPS      Y2, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
 	VADDPS       Y9, Y8, Y0
-	VADDPS       Y11, Y10, Y1
-	VHADDPS      Y1, Y0, Y0
+	VADDPS       Y11, Y10, Y3
+	VHADDPS      Y3, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVLPS      X1, (AX)(CX*2)
+	VEXTRACTF128 $0x01, Y0, X3
+	VADDPS       X3, X0, X3
+	MOVQ         mode+64(FP), DX
+	TESTQ        $0x00000001, DX
+	JZ           writeOf3
+	VMOVSD       (AX), X0
+	VADDPS       X0, X1, X1
+	VMOVSD       (AX)(CX*1), X0
+	VADDPS       X0, X2, X2
+	VMOVSD       (AX)(CX*2), X0
+	VADDPS       X0, X3, X3
+
+writeOf3:
+	VMOVLPS X1, (AX)
+	VMOVLPS X2, (AX)(CX*1)
+	VMOVLPS X3, (AX)(CX*2)
 	VZEROUPPER
 	RET
 
-// func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)
+// func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·dots4x4(SB), NOSPLIT, $0-64
+TEXT ·dots4x4(SB), NOSPLIT, $0-72
 	MOVQ    rows+0(FP), AX
 	CMPQ    AX, $0x04
 	JEQ     rows4
@@ -16772,7 +16799,14 @@ severalOf1:
 	VHADDPS       Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)
+	MOVQ          mode+64(FP), CX
+	TESTQ         $0x00000001, CX
+	JZ            writeOf1
+	VMOVUPS       (AX), X0
+	VADDPS        X0, X1, X1
+
+writeOf1:
+	VMOVUPS X1, (AX)
 	VZEROUPPER
 	RET
 
@@ -16834,21 +16868,30 @@ severalOf2:
 	VHADDPS       Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y0
-	VEXTRACTF64X4 $0x01, Z5, Y1
-	VADDPS        Y1, Y5, Y1
-	VEXTRACTF64X4 $0x01, Z6, Y2
-	VADDPS        Y2, Y6, Y2
-	VEXTRACTF64X4 $0x01, Z7, Y3
-	VADDPS        Y3, Y7, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)(CX*1)
+	VEXTRACTF64X4 $0x01, Z5, Y2
+	VADDPS        Y2, Y5, Y2
+	VEXTRACTF64X4 $0x01, Z6, Y3
+	VADDPS        Y3, Y6, Y3
+	VEXTRACTF64X4 $0x01, Z7, Y4
+	VADDPS        Y4, Y7, Y4
+	VHADDPS       Y2, Y0, Y0
+	VHADDPS       Y4, Y3, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X2
+	VADDPS        X2, X0, X2
+	MOVQ          mode+64(FP), DX
+	TESTQ         $0x00000001, DX
+	JZ            writeOf2
+	VMOVUPS       (AX), X0
+	VADDPS        X0, X1, X1
+	VMOVUPS       (AX)(CX*1), X0
+	VADDPS        X0, X2, X2
+
+writeOf2:
+	VMOVUPS X1, (AX)
+	VMOVUPS X2, (AX)(CX*1)
 	VZEROUPPER
 	RET
 
@@ -16919,35 +16962,46 @@ severalOf3:
 	VHADDPS       Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y0
-	VEXTRACTF64X4 $0x01, Z5, Y1
-	VADDPS        Y1, Y5, Y1
-	VEXTRACTF64X4 $0x01, Z6, Y2
-	VADDPS        Y2, Y6, Y2
-	VEXTRACTF64X4 $0x01, Z7, Y3
-	VADDPS        Y3, Y7, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)(CX*1)
+	VEXTRACTF64X4 $0x01, Z5, Y2
+	VADDPS        Y2, Y5, Y2
+	VEXTRACTF64X4 $0x01, Z6, Y3
+	VADDPS        Y3, Y6, Y3
+	VEXTRACTF64X4 $0x01, Z7, Y4
+	VADDPS        Y4, Y7, Y4
+	VHADDPS       Y2, Y0, Y0
+	VHADDPS       Y4, Y3, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X2
+	VADDPS        X2, X0, X2
 	VEXTRACTF64X4 $0x01, Z8, Y0
 	VADDPS        Y0, Y8, Y0
-	VEXTRACTF64X4 $0x01, Z9, Y1
-	VADDPS        Y1, Y9, Y1
-	VEXTRACTF64X4 $0x01, Z10, Y2
-	VADDPS        Y2, Y10, Y2
-	VEXTRACTF64X4 $0x01, Z11, Y3
-	VADDPS        Y3, Y11, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)(CX*2)
+	VEXTRACTF64X4 $0x01, Z9, Y3
+	VADDPS        Y3, Y9, Y3
+	VEXTRACTF64X4 $0x01, Z10, Y4
+	VADDPS        Y4, Y10, Y4
+	VEXTRACTF64X4 $0x01, Z11, Y5
+	VADDPS        Y5, Y11, Y5
+	VHADDPS       Y3, Y0, Y0
+	VHADDPS       Y5, Y4, Y3
+	VHADDPS       Y3, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X3
+	VADDPS        X3, X0, X3
+	MOVQ          mode+64(FP), DX
+	TESTQ         $0x00000001, DX
+	JZ            writeOf3
+	VMOVUPS       (AX), X0
+	VADDPS        X0, X1, X1
+	VMOVUPS       (AX)(CX*1), X0
+	VADDPS        X0, X2, X2
+	VMOVUPS       (AX)(CX*2), X0
+	VADDPS        X0, X3, X3
+
+writeOf3:
+	VMOVUPS X1, (AX)
+	VMOVUPS X2, (AX)(CX*1)
+	VMOVUPS X3, (AX)(CX*2)
 	VZEROUPPER
 	RET
 
@@ -17032,49 +17086,62 @@ severalOf4:
 	VHADDPS       Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y0
-	VEXTRACTF64X4 $0x01, Z5, Y1
-	VADDPS        Y1, Y5, Y1
-	VEXTRACTF64X4 $0x01, Z6, Y2
-	VADDPS        Y2, Y6, Y2
-	VEXTRACTF64X4 $0x01, Z7, Y3
-	VADDPS        Y3, Y7, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)(CX*1)
+	VEXTRACTF64X4 $0x01, Z5, Y2
+	VADDPS        Y2, Y5, Y2
+	VEXTRACTF64X4 $0x01, Z6, Y3
+	VADDPS        Y3, Y6, Y3
+	VEXTRACTF64X4 $0x01, Z7, Y4
+	VADDPS        Y4, Y7, Y4
+	VHADDPS       Y2, Y0, Y0
+	VHADDPS       Y4, Y3, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X2
+	VADDPS        X2, X0, X2
 	VEXTRACTF64X4 $0x01, Z8, Y0
 	VADDPS        Y0, Y8, Y0
-	VEXTRACTF64X4 $0x01, Z9, Y1
-	VADDPS        Y1, Y9, Y1
-	VEXTRACTF64X4 $0x01, Z10, Y2
-	VADDPS        Y2, Y10, Y2
-	VEXTRACTF64X4 $0x01, Z11, Y3
-	VADDPS        Y3, Y11, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (AX)(CX*2)
+	VEXTRACTF64X4 $0x01, Z9, Y3
+	VADDPS        Y3, Y9, Y3
+	VEXTRACTF64X4 $0x01, Z10, Y4
+	VADDPS        Y4, Y10, Y4
+	VEXTRACTF64X4 $0x01, Z11, Y5
+	VADDPS        Y5, Y11, Y5
+	VHADDPS       Y3, Y0, Y0
+	VHADDPS       Y5, Y4, Y3
+	VHADDPS       Y3, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X3
+	VADDPS        X3, X0, X3
 	VEXTRACTF64X4 $0x01, Z12, Y0
 	VADDPS        Y0, Y12, Y0
-	VEXTRACTF64X4 $0x01, Z13, Y1
-	VADDPS        Y1, Y13, Y1
-	VEXTRACTF64X4 $0x01, Z14, Y2
-	VADDPS        Y2, Y14, Y2
-	VEXTRACTF64X4 $0x01, Z15, Y3
-	VADDPS        Y3, Y15, Y3
-	VHADDPS       Y1, Y0, Y0
-	VHADDPS       Y3, Y2, Y1
-	VHADDPS       Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VMOVUPS       X1, (DX)
+	VEXTRACTF64X4 $0x01, Z13, Y4
+	VADDPS        Y4, Y13, Y4
+	VEXTRACTF64X4 $0x01, Z14, Y5
+	VADDPS        Y5, Y14, Y5
+	VEXTRACTF64X4 $0x01, Z15, Y6
+	VADDPS        Y6, Y15, Y6
+	VHADDPS       Y4, Y0, Y0
+	VHADDPS       Y6, Y5, Y4
+	VHADDPS       Y4, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X4
+	VADDPS        X4, X0, X4
+	MOVQ          mode+64(FP), BX
+	TESTQ         $0x00000001, BX
+	JZ            writeOf4
+	VMOVUPS       (AX), X0
+	VADDPS        X0, X1, X1
+	VMOVUPS       (AX)(CX*1), X0
+	VADDPS        X0, X2, X2
+	VMOVUPS       (AX)(CX*2), X0
+	VADDPS        X0, X3, X3
+	VMOVUPS       (DX), X0
+	VADDPS        X0, X4, X4
+
+writeOf4:
+	VMOVUPS X1, (AX)
+	VMOVUPS X2, (AX)(CX*1)
+	VMOVUPS X3, (AX)(CX*2)
+	VMOVUPS X4, (DX)
 	VZEROUPPER
 	RET
 

@@ -59,7 +59,7 @@ func (p product) store(sums [][]VecVirtual) {
 func dots(rows, taps, lanes int) {
 	t := product{rows: rows, lanes: lanes}
 	name := fmt.Sprintf("dots%dx%d", rows, taps)
-	begin(name, "func(rows, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int)",
+	begin(name, "func(rows, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)",
 		fmt.Sprintf("%s computes up to %d rows and %d columns of C: the sums over n elements, a multiple of 16, of rows of A times rows of B, which begin as many bytes behind b as offsets say. Rows of A and C are lda and ldc bytes apart.", name, rows, taps))
 	t.byRows(1, func(p product) {
 		p.dots(taps)
@@ -104,13 +104,39 @@ func (p product) dots(taps int) {
 	ADDQ(U32(whole), i)
 	SUBQ(U32(whole), n)
 	JNZ(LabelRef("several" + p.label))
+	totals := make([]VecVirtual, p.rows)
 	for r := range sums {
 		var eight []VecVirtual // sums of each tap
 		for t := range see {
 			eight = append(eight, p.fold(sums[r][t]))
 		}
-		addUp(eight, p.c, r)
+		totals[r] = addUp(eight)
 	}
+	each := func(f func(x VecVirtual, c Mem)) {
+		for r, x := range totals {
+			f(x, p.c.at(r, 0))
+		}
+	}
+	mode := load("mode")
+	TESTQ(U32(modeAdd), mode)
+	JZ(LabelRef("write" + p.label))
+	each(func(x VecVirtual, c Mem) {
+		y := XMM()
+		if taps == 2 {
+			VMOVSD(c, y)
+		} else {
+			VMOVUPS(c, y)
+		}
+		VADDPS(y, x, x)
+	})
+	Label("write" + p.label)
+	each(func(x VecVirtual, c Mem) {
+		if taps == 2 {
+			VMOVLPS(x, c)
+		} else {
+			VMOVUPS(x, c)
+		}
+	})
 	end()
 }
 
@@ -127,8 +153,8 @@ func (p product) fold(sums []VecVirtual) VecVirtual {
 	return low
 }
 
-// addUp writes the sums of 2 or 4 registers of 8 to row r of C, beside each other.
-func addUp(eight []VecVirtual, c rowsApart, r int) {
+// addUp is the sums of 2 or 4 registers of 8, beside each other.
+func addUp(eight []VecVirtual) VecVirtual {
 	first := pairs(eight[0], eight[1])
 	second := first
 	if len(eight) == 4 {
@@ -137,11 +163,7 @@ func addUp(eight []VecVirtual, c rowsApart, r int) {
 	y, high := pairs(first, second), XMM()
 	VEXTRACTF128(Imm(1), y, high)
 	VADDPS(high, y.AsX(), high)
-	if len(eight) == 4 {
-		VMOVUPS(high, c.at(r, 0))
-	} else {
-		VMOVLPS(high, c.at(r, 0))
-	}
+	return high
 }
 
 // pairs adds elements of a, and of b, that are beside each other.
