@@ -93,10 +93,13 @@ func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool {
 
 // enterGrad copies the gradient of the result into its frame.
 func (g *framing) enterGrad(dst, dy []float32, f *frame, group int) {
-	clear(dst[:f.elements()])
+	rows, columns := run{first: g.reach(0), n: g.result[0]}, run{first: g.reach(1), n: g.result[1]}
+	for o := range g.out {
+		f.blank(dst[f.at(o, 0, 0):][:f.plane], rows, columns)
+	}
 	pixels := g.result[0] * g.result[1]
 	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
-		to := dst[f.at(o, 0, 0)+image*f.image()+g.reach(0)*f.pitch[1]+g.reach(1):]
+		to := dst[f.at(o, 0, 0)+image*f.image()+rows.first*f.pitch[1]+columns.first:]
 		move(to, nth(dy, plane, pixels), g.result[0], g.result[1], f.pitch[1], g.result[1], &unchanged)
 	})
 }
@@ -200,9 +203,11 @@ func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool {
 // place copies the gradient of the result to the places of the window. Those
 // beyond the pitch see zeros alone.
 func (g *framing) place(dst, dy []float32, f *frame, group int) {
-	clear(dst[:g.out*f.whole()])
 	pixels := g.result[0] * g.result[1]
 	rows, columns := min(g.result[0], f.pitch[0]), min(g.result[1], f.pitch[1])
+	for o := range g.out {
+		f.blank(nth(dst, o, f.whole()), run{n: rows}, run{n: columns})
+	}
 	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
 		to := dst[o*f.whole()+image*f.image():]
 		move(to, nth(dy, plane, pixels), rows, columns, f.pitch[1], g.result[1], &unchanged)

@@ -164,16 +164,33 @@ func (g *framing) phase(axis, phase, size int) run {
 
 // enter copies images (images, In, H, W) of a group into their frame.
 func (g *framing) enter(dst, x []float32, f *frame, group int) {
-	clear(dst[:f.elements()])
 	for y := range f.phases[0] {
 		for x1 := range f.phases[1] {
 			rows, columns := g.phase(0, y, f.size[0]), g.phase(1, x1, f.size[1])
+			for channel := range g.in {
+				f.blank(dst[f.at(channel, y, x1):][:f.plane], rows, columns)
+			}
 			g.eachPlane(f.images, g.In, group*g.in, g.in, func(channel, image, plane int) {
 				to := dst[f.at(channel, y, x1)+image*f.image():]
 				g.enterPhase(to, x[plane*g.Size[0]*g.Size[1]:], f, rows, columns)
 			})
 		}
 	}
+}
+
+// blank zeroes what is not in some rows and columns of the images of a plane.
+func (f *frame) blank(plane []float32, rows, columns run) {
+	done := 0
+	if columns.n > 0 {
+		for image := range f.images {
+			for r := range rows.n {
+				start := image*f.image() + (rows.first+r)*f.pitch[1] + columns.first
+				clear(plane[done:start])
+				done = start + columns.n
+			}
+		}
+	}
+	clear(plane[done:])
 }
 
 // eachPlane calls f for some channels of all images, of all that an image has.
