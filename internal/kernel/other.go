@@ -16,6 +16,8 @@ func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool { return fals
 
 func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool { return false }
 
+func quartersMaxFast[F Float](y []F, winners []int32, x []F, p *Pool) bool { return false }
+
 func pause(int) { runtime.Gosched() }
 
 func (o *Adam[F]) fast(w, g, m, v []F) int { return 0 }

@@ -106,6 +106,9 @@ var quarters = Window{Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}, Dilation: [2]i
 
 // quartersMax is generalMax for the window quarters.
 func quartersMax[F Float](y []F, winners []int32, x []F, p *Pool) {
+	if quartersMaxFast(y, winners, x, p) {
+		return
+	}
 	width := p.Size[1]
 	half := width / 2
 	for row := range p.Size[0] / 2 {
@@ -235,17 +238,5 @@ func GlobalAvgPoolGrad[F Float](dx, dy []F, planes, n int) {
 	})
 }
 
-// sum is the sum of x in float64. Four sums keep both adders busy.
-func sum[F Float](x []F) float64 {
-	var s [4]float64
-	for ; len(x) >= len(s); x = x[len(s):] {
-		s[0] += float64(x[0])
-		s[1] += float64(x[1])
-		s[2] += float64(x[2])
-		s[3] += float64(x[3])
-	}
-	for i, v := range x {
-		s[i] += float64(v)
-	}
-	return (s[0] + s[1]) + (s[2] + s[3])
-}
+// sum is that of x, in float64.
+func sum[F Float](x []F) float64 { return sumAbove(x, 0) }

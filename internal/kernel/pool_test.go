@@ -176,3 +176,38 @@ func FuzzPool(f *testing.F) {
 		checkPool(t, p, planes, x)
 	})
 }
+
+// Windows of 2x2 have a form of their own, which does what the general one does:
+// with NaN, equal elements, and rows that fill no vector.
+func TestMaxPoolOfQuarters(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		for width := 2; width < 45; width++ {
+			p := Pool{Size: [2]int{2 + width%5, width}, Window: quarters}
+			const planes = 3
+			x := odd(planes*p.Size[0]*width, uint64(width))
+			for i := range x {
+				if i%3 == 0 {
+					x[i] = float32(i % 2)
+				}
+			}
+			size := p.Results()
+			n := size[0] * size[1]
+			y, intact := guarded(make([]float32, planes*n))
+			winners := make([]int32, planes*n)
+			MaxPool(y, winners, x, p, planes)
+			alone := make([]float32, planes*n)
+			MaxPool(alone, nil, x, p, planes)
+			if !intact() || !same(y, alone) {
+				t.Fatalf("a width of %d: %v, and without winners %v", width, y, alone)
+			}
+			for plane := range planes {
+				want, won := make([]float32, n), make([]int32, n)
+				e := p.Explicit()
+				generalMax(want, won, nth(x, plane, p.Size[0]*width), &e)
+				if got := nth(y, plane, n); !same(got, want) || !slices.Equal(winners[plane*n:][:n], won) {
+					t.Fatalf("a width of %d: %v won by %v; want %v by %v", width, got, winners[plane*n:][:n], want, won)
+				}
+			}
+		}
+	})
+}

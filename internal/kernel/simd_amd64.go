@@ -159,6 +159,11 @@ func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int,
 //go:noescape
 func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32)
 
+// quartersMax8 writes the largest of each 2x2 elements of pairs of rows of src, which are lds bytes apart, to rows of dst, width of each, one after the other, and which it was to winners, if that is not nil. places are those of the first 8 upper left elements, as far as the other three are from them, and as far as a pair of rows is from the next. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.
+//
+//go:noescape
+func quartersMax8(rows int, width int, dst *float32, src *float32, lds int, winners *int32, places *[5][8]int32, last *int32, kept *int32)
+
 // adam is a step of n weights.
 //
 //go:noescape

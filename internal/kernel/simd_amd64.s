@@ -17236,6 +17236,132 @@ rest:
 	VZEROUPPER
 	RET
 
+// func quartersMax8(rows int, width int, dst *float32, src *float32, lds int, winners *int32, places *[5][8]int32, last *int32, kept *int32)
+// Requires: AVX, AVX2
+TEXT ·quartersMax8(SB), NOSPLIT, $0-72
+	MOVQ    rows+0(FP), AX
+	MOVQ    dst+16(FP), CX
+	MOVQ    src+24(FP), DX
+	MOVQ    lds+32(FP), BX
+	MOVQ    winners+40(FP), SI
+	MOVQ    width+8(FP), DI
+	MOVQ    places+48(FP), R8
+	MOVQ    last+56(FP), R9
+	MOVQ    kept+64(FP), R10
+	VMOVDQU (R10), Y2
+	VMOVDQU (R9), Y0
+	VMOVDQU 32(R9), Y1
+	VMOVDQU (R8), Y3
+
+row:
+	VMOVDQA Y3, Y4
+	MOVQ    DX, R9
+	ADDQ    BX, DX
+	MOVQ    DX, R10
+	ADDQ    BX, DX
+	MOVQ    DI, R11
+	SUBQ    $0x08, R11
+	JLE     rest
+
+vector:
+	VMOVUPS   (R9), Y5
+	VMOVUPS   32(R9), Y6
+	VSHUFPS   $0x88, Y6, Y5, Y7
+	VMOVDQA   Y4, Y8
+	VSHUFPS   $0xdd, Y6, Y5, Y5
+	VCMPPS    $0x1e, Y7, Y5, Y6
+	VCMPPS    $0x03, Y5, Y5, Y9
+	VORPS     Y9, Y6, Y6
+	VPADDD    32(R8), Y4, Y9
+	VBLENDVPS Y6, Y5, Y7, Y7
+	VBLENDVPS Y6, Y9, Y8, Y8
+	VMOVUPS   (R10), Y5
+	VMOVUPS   32(R10), Y6
+	VSHUFPS   $0x88, Y6, Y5, Y9
+	VCMPPS    $0x1e, Y7, Y9, Y10
+	VCMPPS    $0x03, Y9, Y9, Y11
+	VORPS     Y11, Y10, Y10
+	VPADDD    64(R8), Y4, Y11
+	VBLENDVPS Y10, Y9, Y7, Y7
+	VBLENDVPS Y10, Y11, Y8, Y8
+	VSHUFPS   $0xdd, Y6, Y5, Y5
+	VCMPPS    $0x1e, Y7, Y5, Y6
+	VCMPPS    $0x03, Y5, Y5, Y9
+	VORPS     Y9, Y6, Y6
+	VPADDD    96(R8), Y4, Y9
+	VBLENDVPS Y6, Y5, Y7, Y7
+	VBLENDVPS Y6, Y9, Y8, Y8
+	VPERMPD   $0xd8, Y7, Y7
+	VPERMQ    $0xd8, Y8, Y8
+	VMOVUPS   Y7, (CX)
+	ADDQ      $0x20, CX
+	TESTQ     SI, SI
+	JZ        next
+	VMOVDQU   Y8, (SI)
+	ADDQ      $0x20, SI
+
+next:
+	VPADDD sixteen<>+0(SB), Y4, Y4
+	ADDQ   $0x40, R9
+	ADDQ   $0x40, R10
+	SUBQ   $0x08, R11
+	JG     vector
+
+rest:
+	VMASKMOVPS (R9), Y0, Y5
+	VMASKMOVPS 32(R9), Y1, Y6
+	VSHUFPS    $0x88, Y6, Y5, Y7
+	VMOVDQA    Y4, Y8
+	VSHUFPS    $0xdd, Y6, Y5, Y5
+	VCMPPS     $0x1e, Y7, Y5, Y6
+	VCMPPS     $0x03, Y5, Y5, Y9
+	VORPS      Y9, Y6, Y6
+	VPADDD     32(R8), Y4, Y9
+	VBLENDVPS  Y6, Y5, Y7, Y7
+	VBLENDVPS  Y6, Y9, Y8, Y8
+	VMASKMOVPS (R10), Y0, Y5
+	VMASKMOVPS 32(R10), Y1, Y6
+	VSHUFPS    $0x88, Y6, Y5, Y9
+	VCMPPS     $0x1e, Y7, Y9, Y10
+	VCMPPS     $0x03, Y9, Y9, Y11
+	VORPS      Y11, Y10, Y10
+	VPADDD     64(R8), Y4, Y11
+	VBLENDVPS  Y10, Y9, Y7, Y7
+	VBLENDVPS  Y10, Y11, Y8, Y8
+	VSHUFPS    $0xdd, Y6, Y5, Y5
+	VCMPPS     $0x1e, Y7, Y5, Y6
+	VCMPPS     $0x03, Y5, Y5, Y9
+	VORPS      Y9, Y6, Y6
+	VPADDD     96(R8), Y4, Y4
+	VBLENDVPS  Y6, Y5, Y7, Y7
+	VBLENDVPS  Y6, Y4, Y8, Y8
+	VPERMPD    $0xd8, Y7, Y7
+	VPERMQ     $0xd8, Y8, Y8
+	ADDQ       $0x08, R11
+	VMASKMOVPS Y7, Y2, (CX)
+	LEAQ       (CX)(R11*4), CX
+	TESTQ      SI, SI
+	JZ         done
+	VMASKMOVPS Y8, Y2, (SI)
+	LEAQ       (SI)(R11*4), SI
+
+done:
+	VPADDD 128(R8), Y3, Y3
+	DECQ   AX
+	JNZ    row
+	VZEROUPPER
+	RET
+
+DATA sixteen<>+0(SB)/4, $0x00000010
+DATA sixteen<>+4(SB)/4, $0x00000010
+DATA sixteen<>+8(SB)/4, $0x00000010
+DATA sixteen<>+12(SB)/4, $0x00000010
+DATA sixteen<>+16(SB)/4, $0x00000010
+DATA sixteen<>+20(SB)/4, $0x00000010
+DATA sixteen<>+24(SB)/4, $0x00000010
+DATA sixteen<>+28(SB)/4, $0x00000010
+GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+
 // func adam(n int, w *float32, grad *float32, m *float32, v *float32, c *[8]float32)
 // Requires: AVX
 TEXT ·adam(SB), NOSPLIT, $0-48

@@ -24,6 +24,7 @@ func main() {
 	int8s()
 	packing()
 	convolutions()
+	pools()
 	optimizers()
 	activations()
 	exponentials()
