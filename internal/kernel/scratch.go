@@ -31,7 +31,7 @@ func pool[E storable](n int) *sync.Pool {
 func borrow[E storable](n int) *[]E {
 	s, ok := pool[E](n).Get().(*[]E)
 	if !ok {
-		all := make([]E, 1<<bits.Len(uint(n)))
+		all := Zeros[E](1 << bits.Len(uint(n)))
 		s = &all
 	}
 	*s = (*s)[:n]
