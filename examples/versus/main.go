@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 )
 
 // Options are what the flags say.
@@ -71,7 +70,7 @@ func run(ctx context.Context, log io.Writer, o Options) error {
 	case err != nil:
 		return err
 	default:
-		fmt.Fprintf(log, "PyTorch %s with %s, kernels for %s\n\n", peers[0].version, strings.Join(peers[0].blas, ", "), peers[0].core)
+		fmt.Fprintf(log, "%s\n\n", peers[0])
 	}
 	rows, err := compare(ctx, log, chosen, peers, tmp, o.Rounds)
 	if err != nil {
