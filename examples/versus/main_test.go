@@ -64,16 +64,27 @@ func TestWithoutPeer(t *testing.T) {
 
 // TestAgainstPyTorch compares losses, gradients and answers, where PyTorch is.
 func TestAgainstPyTorch(t *testing.T) {
-	peers, err := startPeers(t.Context(), "/usr/bin/python3", t.TempDir())
-	stopPeers(peers)
+	dir := t.TempDir()
+	peers, err := startPeers(t.Context(), "/usr/bin/python3", dir)
+	defer stopPeers(peers)
 	if err != nil {
 		t.Skip(err)
 	}
-	o := Options{Out: t.TempDir(), Python: "/usr/bin/python3", Cases: "mlp_step_b32,cnn_step_b64,resnet_step_b64,teacher_resnet_b256,predict_64_32_10,predict_784_800_800_10_int8", Rounds: 1}
-	if err := run(t.Context(), io.Discard, o); err != nil {
+	if text := peers[0].String(); !strings.Contains(text, "blas") || !strings.Contains(text, "oneDNN v") {
+		t.Errorf("the peer is %q; want its BLAS and its oneDNN", text)
+	}
+	chosen, err := choose("mlp_step_b32,cnn_step_b64,resnet_step_b64,teacher_resnet_b256,predict_64_32_10,predict_784_800_800_10_int8")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(o.Out, "versus.png")); err != nil {
+	rows, err := compare(t.Context(), io.Discard, chosen, peers, dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(io.Discard, Options{Out: dir}, rows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "versus.png")); err != nil {
 		t.Error(err)
 	}
 }
