@@ -29,6 +29,11 @@ func He(rng *rand.Rand, dst []float64, fanIn, _ int) {
 	}
 }
 
+// HeOut is He with fanOut in place of fanIn, which keeps the variance of gradients
+// instead (equation 14 there): PyTorch's kaiming_normal_ with mode="fan_out", with
+// which residual networks begin.
+func HeOut(rng *rand.Rand, dst []float64, _, fanOut int) { He(rng, dst, fanOut, 0) }
+
 // Glorot draws uniformly with variance 2/(fanIn+fanOut) (Glorot and Bengio
 // 2010, equation 16).
 func Glorot(rng *rand.Rand, dst []float64, fanIn, fanOut int) {

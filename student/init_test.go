@@ -33,6 +33,7 @@ func TestInits(t *testing.T) {
 	}{
 		"zeros":   {student.Zeros, 0, 0},
 		"he":      {student.He, 2. / in, math.Inf(1)},
+		"he out":  {student.HeOut, 2. / out, math.Inf(1)},
 		"glorot":  {student.Glorot, 2. / (in + out), math.Sqrt(6. / (in + out))},
 		"torch":   {student.Torch, 1. / (3 * in), 1 / math.Sqrt(in)},
 		"uniform": {student.Uniform(3), 3, 3},

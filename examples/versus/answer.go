@@ -10,15 +10,16 @@ import (
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student/infer"
 	"github.com/godistill/godistill/teacher"
+	"gorgonia.org/tensor"
 )
 
 // openTeach is a teacher that answers a batch.
-func openTeach(ctx context.Context, t task, dir string) (*subject, error) {
-	set, err := randomSet(t.Batch, large[0])
+func openTeach(ctx context.Context, n net, t task, dir string) (*subject, error) {
+	set, err := randomSet(t.Batch, n.in...)
 	if err != nil {
 		return nil, err
 	}
-	model, err := network(large, set.Spec(), teacherSeed)
+	model, err := n.model(set.Spec(), teacherSeed)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +41,12 @@ func openTeach(ctx context.Context, t task, dir string) (*subject, error) {
 }
 
 // openPredict is a saved student that answers one row.
-func openPredict(sizes []int, precision infer.Precision, dir string) (*subject, error) {
-	set, err := randomSet(1, sizes[0])
+func openPredict(n net, precision infer.Precision, dir string) (*subject, error) {
+	set, err := randomSet(1, n.in...)
 	if err != nil {
 		return nil, err
 	}
-	model, err := network(sizes, set.Spec(), studentSeed)
+	model, err := n.model(set.Spec(), studentSeed)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func openPredict(sizes []int, precision infer.Precision, dir string) (*subject, 
 	if err != nil {
 		return nil, err
 	}
-	x := random(sizes[0])
+	x := random(tensor.Shape(n.in).TotalSize())
 	answer, err := full.Logits(x)
 	if err != nil {
 		return nil, err

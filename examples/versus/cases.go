@@ -40,6 +40,7 @@ type task struct {
 	Batch  int    `json:"batch"`
 	Cached bool   `json:"cached"` // the teacher's logits are there already
 	Steps  int    `json:"steps"`  // how many are compared
+	In     []int  `json:"in"`     // the shape of a sample
 	MKN    []int  `json:"mkn"`    // a product (m, k) x (k, n)
 
 	// Of distillation, as in [distill.Hinton] and [distill.Adam].
@@ -48,52 +49,62 @@ type task struct {
 	Rate        float64 `json:"rate"`
 }
 
-// The networks, as sizes of their layers.
 var (
-	large = []int{784, 1200, 1200, 10}
-	small = []int{784, 800, 800, 10}
-	tiny  = []int{64, 32, 10}
-)
-
-var (
+	few  = turn{Samples: 3, Calls: 1}
 	some = turn{Samples: 8, Calls: 1}
 	many = turn{Samples: 20, Calls: 200}
 	once = turn{Samples: 1, Calls: 1}
 )
 
 var cases = []match{
-	stepCase("mlp_step_b32", 32, false),
-	stepCase("mlp_step_b128", 128, false),
-	stepCase("mlp_step_b512", 512, false),
-	stepCase("mlp_step_b128_cached", 128, true),
+	stepCase("mlp_step_b32", perceptrons, 32, false, some),
+	stepCase("mlp_step_b128", perceptrons, 128, false, some),
+	stepCase("mlp_step_b512", perceptrons, 512, false, some),
+	stepCase("mlp_step_b128_cached", perceptrons, 128, true, some),
+	stepCase("cnn_step_b64", cnns, 64, false, some),
+	stepCase("resnet_step_b64", resnets, 64, false, few),
 	{name: "epoch_mlp", task: step("epoch", 128, false), open: openEpoch, gflop: nan, turn: once},
-	{name: "teacher_mlp_b256", task: task{Do: "teach", Batch: 256}, open: openTeach, gflop: 256 * forward(large), turn: some},
+	teachCase("teacher_mlp_b256", perceptrons.teacher, 256, some),
+	teachCase("teacher_resnet_b256", resnets.teacher, 256, few),
 	predictCase("predict_64_32_10", tiny, infer.Full, 0),
-	predictCase("predict_784_800_800_10", small, infer.Full, 4),
-	predictCase("predict_784_800_800_10_f16", small, infer.Float16, 2),
-	predictCase("predict_784_800_800_10_int8", small, infer.Int8, 1),
+	predictCase("predict_784_800_800_10", perceptrons.student, infer.Full, 4),
+	predictCase("predict_784_800_800_10_f16", perceptrons.student, infer.Float16, 2),
+	predictCase("predict_784_800_800_10_int8", perceptrons.student, infer.Int8, 1),
 	gemmCase("gemm_128_784_1200", 128, 784, 1200),
 	gemmCase("gemm_512", 512, 512, 512),
 }
 
-func stepCase(name string, batch int, cached bool) match {
-	gflop := forward(small) + backward(small)
+func stepCase(name string, nets pair, batch int, cached bool, many turn) match {
+	gflop := nets.student.forward() + nets.student.backward()
 	if !cached {
-		gflop += forward(large)
+		gflop += nets.teacher.forward()
 	}
-	return match{name: name, task: step("step", batch, cached), open: openStep, gflop: float64(batch) * gflop, turn: some}
+	m := match{name: name, task: step("step", batch, cached), gflop: float64(batch) * gflop, turn: many}
+	m.task.In = nets.student.in
+	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
+		return openStep(ctx, nets, t, dir)
+	}
+	return m
 }
 
 func step(do string, batch int, cached bool) task {
 	return task{Do: do, Batch: batch, Cached: cached, Steps: 5, Temperature: 4, Weight: 0.9, Rate: 1e-4}
 }
 
-// predictCase has weights of so many bytes each; the peer has float32 in any
-// case.
-func predictCase(name string, sizes []int, precision infer.Precision, bytes int) match {
-	m := match{name: name, task: task{Do: "predict"}, gflop: forward(sizes), weights: bytes * weights(sizes), turn: many}
+func teachCase(name string, n net, batch int, many turn) match {
+	m := match{name: name, task: task{Do: "teach", Batch: batch, In: n.in}, gflop: float64(batch) * n.forward(), turn: many}
 	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
-		return openPredict(sizes, precision, dir)
+		return openTeach(ctx, n, t, dir)
+	}
+	return m
+}
+
+// predictCase has a perceptron, with weights of so many bytes each; the peer has
+// float32 in any case.
+func predictCase(name string, n net, precision infer.Precision, bytes int) match {
+	m := match{name: name, task: task{Do: "predict", In: n.in}, gflop: n.forward(), weights: bytes * n.products, turn: many}
+	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
+		return openPredict(n, precision, dir)
 	}
 	if precision == infer.Int8 {
 		m.gflop = nan // none of them is of floats
@@ -103,24 +114,6 @@ func predictCase(name string, sizes []int, precision infer.Precision, bytes int)
 
 func gemmCase(name string, m, k, n int) match {
 	return match{name: name, task: task{Do: "gemm", MKN: []int{m, k, n}}, gflop: 2e-9 * float64(m*k*n), turn: turn{20, 5}}
-}
-
-// forward is the arithmetic of one sample through a network, in 1e9.
-func forward(sizes []int) float64 { return 2e-9 * float64(weights(sizes)) }
-
-// weights are how many a network has, without biases.
-func weights(sizes []int) int {
-	sum := 0
-	for i, in := range sizes[:len(sizes)-1] {
-		sum += in * sizes[i+1]
-	}
-	return sum
-}
-
-// backward is that of the gradients: by the weights of all layers, and by the
-// inputs of all but the first.
-func backward(sizes []int) float64 {
-	return forward(sizes) + forward(sizes[1:])
 }
 
 // choose is the cases by name, in their own order.

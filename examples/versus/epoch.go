@@ -31,7 +31,7 @@ func openEpoch(ctx context.Context, t task, dir string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := distillation(t, shifted, dir)
+	run, err := distillation(perceptrons, t, shifted, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -45,9 +45,10 @@ func classes(n int, seed uint64) []int {
 	return y
 }
 
-// randomSet is a set of samples of the given size, of 10 classes.
-func randomSet(rows, size int) (data.Set, error) {
-	x := tensor.New(tensor.WithShape(rows, size), tensor.WithBacking(random(rows*size)))
+// randomSet is a set of samples of the given shape, of 10 classes.
+func randomSet(rows int, shape ...int) (data.Set, error) {
+	size := rows * tensor.Shape(shape).TotalSize()
+	x := tensor.New(tensor.WithShape(append([]int{rows}, shape...)...), tensor.WithBacking(random(size)))
 	return data.NewMemory(data.Signals{data.Input: x}, tensor.New(tensor.WithShape(rows), tensor.WithBacking(classes(rows, 1))), nil)
 }
 

@@ -5,8 +5,10 @@
 //
 // Each case is done by both sides in turn, round after round, so that what else
 // the machine does meets both. PyTorch runs with 1 and with 2 threads, and the
-// faster counts. Before anything is timed both sides get the same weights and
-// inputs, and their losses, gradients and answers must agree.
+// faster counts; so does the faster way for it to lay out images, and to answer
+// with batch norms or with these folded into convolutions. Before anything is
+// timed both sides get the same weights and inputs, and their losses, gradients
+// and answers must agree.
 //
 // The folder runs/versus has the table and a picture of the ratios. Without
 // PyTorch the command says how to install it and times this library alone.
@@ -21,7 +23,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 )
 
 // Options are what the flags say.
@@ -71,7 +72,7 @@ func run(ctx context.Context, log io.Writer, o Options) error {
 	case err != nil:
 		return err
 	default:
-		fmt.Fprintf(log, "PyTorch %s with %s, kernels for %s\n\n", peers[0].version, strings.Join(peers[0].blas, ", "), peers[0].core)
+		fmt.Fprintf(log, "%s\n\n", peers[0])
 	}
 	rows, err := compare(ctx, log, chosen, peers, tmp, o.Rounds)
 	if err != nil {

@@ -64,51 +64,69 @@ func TestWithoutPeer(t *testing.T) {
 
 // TestAgainstPyTorch compares losses, gradients and answers, where PyTorch is.
 func TestAgainstPyTorch(t *testing.T) {
-	peers, err := startPeers(t.Context(), "/usr/bin/python3", t.TempDir())
-	stopPeers(peers)
+	dir := t.TempDir()
+	peers, err := startPeers(t.Context(), "/usr/bin/python3", dir)
+	defer stopPeers(peers)
 	if err != nil {
 		t.Skip(err)
 	}
-	o := Options{Out: t.TempDir(), Python: "/usr/bin/python3", Cases: "mlp_step_b32,predict_64_32_10,predict_784_800_800_10_int8", Rounds: 1}
-	if err := run(t.Context(), io.Discard, o); err != nil {
+	if text := peers[0].String(); !strings.Contains(text, "blas") || !strings.Contains(text, "oneDNN v") {
+		t.Errorf("the peer is %q; want its BLAS and its oneDNN", text)
+	}
+	chosen, err := choose("mlp_step_b32,cnn_step_b64,resnet_step_b64,teacher_resnet_b256,predict_64_32_10,predict_784_800_800_10_int8")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(o.Out, "versus.png")); err != nil {
+	rows, err := compare(t.Context(), io.Discard, chosen, peers, dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(io.Discard, Options{Out: dir}, rows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "versus.png")); err != nil {
 		t.Error(err)
 	}
 }
 
 // TestSubjects opens the cases that train, which leave files for the peer.
 func TestSubjects(t *testing.T) {
-	for _, cached := range []bool{false, true} {
-		task, dir := step("step", 4, cached), t.TempDir()
-		s, err := openStep(t.Context(), task, dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		if len(s.losses) != task.Steps || slices.Max(s.losses) == slices.Min(s.losses) {
-			t.Errorf("cached=%t: the losses are %v; want %d different ones", cached, s.losses, task.Steps)
-		}
-		params := 0
-		for i, in := range small[:len(small)-1] {
-			params += (in + 1) * small[i+1]
-		}
-		for name, want := range map[string]int{
-			inputsFile: task.Steps * 4 * 784 * 4, labelsFile: task.Steps * 4 * 8, expectedFile: 4 * params,
-		} {
-			if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() != int64(want) {
-				t.Errorf("cached=%t: %s: %v, %v; want %d bytes", cached, name, f, err, want)
+	for name, c := range map[string]struct {
+		nets         pair
+		cached       bool
+		size, params int // of a sample, and of the student
+	}{
+		"perceptrons": {perceptrons, false, 784, 785*800 + 801*800 + 801*10},
+		"cached":      {perceptrons, true, 784, 785*800 + 801*800 + 801*10},
+		"CNNs":        {cnns, false, 784, 10*16 + 145*32 + 1569*10},
+		"ResNets":     {resnets, false, 3072, 78042},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, dir := step("step", 4, c.cached), t.TempDir()
+			s, err := openStep(t.Context(), c.nets, task, dir)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if r, err := s.take(turn{3, 1}); err != nil || !(r.ms > 0) {
-			t.Errorf("cached=%t: %v, %v", cached, r, err)
-		}
+			defer s.close()
+			if len(s.losses) != task.Steps || slices.Max(s.losses) == slices.Min(s.losses) {
+				t.Errorf("the losses are %v; want %d different ones", s.losses, task.Steps)
+			}
+			for name, want := range map[string]int{
+				inputsFile: task.Steps * 4 * c.size * 4, labelsFile: task.Steps * 4 * 8, expectedFile: 4 * c.params,
+			} {
+				if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() != int64(want) {
+					t.Errorf("%s: %v, %v; want %d bytes", name, f, err, want)
+				}
+			}
+			if r, err := s.take(turn{3, 1}); err != nil || !(r.ms > 0) {
+				t.Errorf("%v, %v", r, err)
+			}
+		})
 	}
 }
 
 func TestPeerMustAgree(t *testing.T) {
-	const hello = `{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"], "core": "Haswell"}` + "\n"
+	const hello = `{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"], "core": "Haswell", "onednn": "v2"}` + "\n"
 	for name, c := range map[string]struct{ says, want string }{
 		"agrees":      {hello + `{"losses": [2.5, 2.4], "off": 1e-7}`, ""},
 		"loss":        {hello + `{"losses": [2.5, 2.41], "off": 1e-7}`, "at step 2 our loss is 2.4 and PyTorch's 2.41"},
@@ -117,6 +135,7 @@ func TestPeerMustAgree(t *testing.T) {
 		"exception":   {hello + `{"error": "KeyError: 'l1'"}`, "PyTorch with 2 threads: KeyError: 'l1'"},
 		"half a line": {hello + `{"losses":`, "unexpected EOF"},
 		"gone":        {"", "EOF"},
+		"oneDNN":      {`{"version": "1", "blas": ["/lib/openblas-openmp/libblas.so.3"]}`, "without oneDNN; want a build"},
 		"BLAS":        {`{"version": "1", "blas": ["/lib/openblas-pthread/libblas.so.3"]}`, "want the OpenMP build"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,10 +209,19 @@ PASS
 	}
 }
 
-// TestForward compares with the count that is known of a step at batch 128.
+// TestForward compares with the counts that are known: of a step of perceptrons
+// at batch 128, of LeNet's kind of network, and of ResNet-20, which the
+// literature has at 41 million products.
 func TestForward(t *testing.T) {
-	if got := 128 * (forward(large) + forward(small) + backward(small)); math.Abs(got-1.4313472) > 1e-9 {
-		t.Errorf("a step is %v GFLOP; want 1.4313472", got)
+	for name, c := range map[string]struct{ got, want float64 }{
+		"step":     {128 * (perceptrons.teacher.forward() + perceptrons.student.forward() + perceptrons.student.backward()), 1.4313472},
+		"CNN":      {cnn(16, 32).forward(), 2e-9 * (784*9*16 + 196*9*16*32 + 1568*10)},
+		"backward": {cnn(16, 32).backward(), 2e-9 * (784*9*16 + 2*196*9*16*32 + 2*1568*10)},
+		"ResNet":   {resnet(20).forward(), 2e-9 * (1024*27*16 + 6*1024*9*16*16 + 256*9*16*32 + 5*256*9*32*32 + 64*9*32*64 + 5*64*9*64*64 + 256*16*32 + 64*32*64 + 640)},
+	} {
+		if math.Abs(c.got-c.want) > 1e-9 {
+			t.Errorf("%s: %v GFLOP; want %v", name, c.got, c.want)
+		}
 	}
 }
 
@@ -210,7 +238,7 @@ func TestBadFlags(t *testing.T) {
 
 // The kernels of OpenBLAS that multiply fastest are taken, whatever others do.
 func TestFastestCore(t *testing.T) {
-	const hello = `{"version": "1"}` + "\n{}\n"
+	const hello = `{"version": "1", "onednn": "v2"}` + "\n{}\n"
 	says := map[string]string{
 		"":        hello + `{"ms": [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]}`,
 		"Haswell": hello + `{"ms": [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]}`,

@@ -36,6 +36,7 @@ type peer struct {
 	version string
 	blas    []string
 	core    string // whose kernels OpenBLAS has taken
+	onednn  string // the version of what computes convolutions
 
 	cmd *exec.Cmd
 	in  io.Closer
@@ -48,6 +49,7 @@ type reply struct {
 	Version string    `json:"version"`
 	BLAS    []string  `json:"blas"`
 	Core    string    `json:"core"`
+	OneDNN  string    `json:"onednn"` // "" where convolutions do without
 	Losses  []float64 `json:"losses"`
 	Off     float64   `json:"off"`
 	MS      []float64 `json:"ms"`
@@ -146,8 +148,8 @@ func startPeer(cmd *exec.Cmd, threads int, core string) (*peer, error) {
 	p := &peer{threads: threads, cmd: cmd, in: in, enc: json.NewEncoder(in), dec: json.NewDecoder(out)}
 	hello, err := p.hear()
 	if err == nil {
-		p.version, p.blas, p.core = hello.Version, hello.BLAS, hello.Core
-		err = checkBLAS(hello.BLAS)
+		p.version, p.blas, p.core, p.onednn = hello.Version, hello.BLAS, hello.Core, hello.OneDNN
+		err = hello.check()
 	}
 	if err != nil {
 		p.stop()
@@ -156,14 +158,22 @@ func startPeer(cmd *exec.Cmd, threads int, core string) (*peer, error) {
 	return p, nil
 }
 
-// checkBLAS refuses a comparison that PyTorch could only lose.
-func checkBLAS(files []string) error {
-	for _, f := range files {
+// check refuses a comparison that PyTorch could only lose.
+func (hello reply) check() error {
+	for _, f := range hello.BLAS {
 		if strings.Contains(f, "openblas-pthread") {
 			return fmt.Errorf("PyTorch has loaded %s; want the OpenMP build\n%s", f, howToInstall)
 		}
 	}
+	if hello.OneDNN == "" {
+		return fmt.Errorf("PyTorch computes convolutions without oneDNN; want a build that has it enabled\n%s", howToInstall)
+	}
 	return nil
+}
+
+// String is what the peer consists of.
+func (p *peer) String() string {
+	return fmt.Sprintf("PyTorch %s with %s, kernels for %s, and oneDNN %s", p.version, strings.Join(p.blas, ", "), p.core, p.onednn)
 }
 
 func stopPeers(peers []*peer) {

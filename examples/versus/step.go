@@ -8,7 +8,6 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/distill"
-	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 	"gorgonia.org/tensor"
 )
@@ -21,12 +20,12 @@ const (
 )
 
 // openStep is distillation, step by step, on random data in memory.
-func openStep(ctx context.Context, t task, dir string) (*subject, error) {
-	set, err := randomSet(batches*t.Batch, large[0])
+func openStep(ctx context.Context, nets pair, t task, dir string) (*subject, error) {
+	set, err := randomSet(batches*t.Batch, nets.student.in...)
 	if err != nil {
 		return nil, err
 	}
-	run, err := distillation(t, set, dir)
+	run, err := distillation(nets, t, set, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +38,7 @@ func openStep(ctx context.Context, t task, dir string) (*subject, error) {
 		run.Teacher, release = cache, cache.Close
 	}
 	check := *run
-	if check.Student, err = network(small, set.Spec(), studentSeed); err != nil {
+	if check.Student, err = nets.student.model(set.Spec(), studentSeed); err != nil {
 		return nil, err
 	}
 	s := &subject{}
@@ -54,12 +53,12 @@ func openStep(ctx context.Context, t task, dir string) (*subject, error) {
 
 // distillation is the run that is timed: a new student, and a teacher that
 // knows nothing, which costs as much as one that does. Both are saved.
-func distillation(t task, train data.Set, dir string) (*distill.Run, error) {
-	learns, err := network(small, train.Spec(), studentSeed)
+func distillation(nets pair, t task, train data.Set, dir string) (*distill.Run, error) {
+	learns, err := nets.student.model(train.Spec(), studentSeed)
 	if err != nil {
 		return nil, err
 	}
-	knows, err := network(large, train.Spec(), teacherSeed)
+	knows, err := nets.teacher.model(train.Spec(), teacherSeed)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +74,6 @@ func distillation(t task, train data.Set, dir string) (*distill.Run, error) {
 		Optimizer:  distill.Adam{Rate: distill.Constant(t.Rate)},
 		MaxSteps:   forever,
 	}, nil
-}
-
-func network(sizes []int, spec data.Spec, seed uint64) (*student.Model, error) {
-	last := len(sizes) - 1
-	return student.New(student.MLP{Hidden: sizes[1:last], Out: sizes[last]}, spec, seed)
 }
 
 // pulled is a call that takes the next step of a run.
