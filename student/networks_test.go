@@ -1,10 +1,22 @@
 package student_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/gradcheck"
+	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/infer"
 )
 
 // The sizes are those of the literature on distillation: its networks, of 100
@@ -68,4 +80,125 @@ func TestNetworksRefuse(t *testing.T) {
 	wantError(t, err, `student: ResNet wants the input "x"`)
 	_, err = student.New(student.ResNet{Out: 3}, of(12), 1)
 	wantError(t, err, "student: the input of ResNet is (3, 12); want (B, C, H, W), or (B, H, W) of one channel")
+}
+
+// tiny are one network of each kind, small enough to be looked at number by number.
+var tiny = map[string]student.Module{
+	"cnn":         student.CNN{Channels: []int{4, 3}, Hidden: []int{5}, Out: 3},
+	"cnn normed":  student.CNN{Channels: []int{4, 3}, Out: 3, Norm: true},
+	"vgg":         student.VGG{Depth: 8, Channels: 3, Out: 3},
+	"vgg plain":   student.VGG{Depth: 8, Channels: 3, Out: 3, NoNorm: true},
+	"resnet":      student.ResNet{Depth: 8, Stem: 3, Out: 3},
+	"wideresnet":  student.WideResNet{Depth: 10, Out: 3, Dropout: 0.3},
+	"mobilenetv2": student.MobileNetV2{Width: 0.1, Expand: 2, Small: true, Out: 3, Dropout: 0.2},
+}
+
+// The gradient by the first elements of every parameter that is trained; of all
+// elements, there would be hundreds of thousands. A step of one of MobileNetV2's
+// early weights takes some element over a kink of one of 35 ReLU6, unless its norms
+// keep them between 0 and 6.
+func TestNetworkGradients(t *testing.T) {
+	for name, net := range tiny {
+		t.Run(name, func(t *testing.T) {
+			m := must(student.New(net, of(3, 9, 8), 1))
+			for p := range m.Params() {
+				if scope, ok := strings.CutSuffix(p.Name, ".running_mean"); ok && name == "mobilenetv2" {
+					level(m, scope)
+				}
+			}
+			p, cost := step(t, m, sample(1, 6, 6, 3, 9, 8), "logits")
+			look := must(p.Only(cost))
+			value := func() float64 {
+				if err := look.Run(0); err != nil {
+					t.Fatal(err)
+				}
+				return look.Scalar(cost)
+			}
+			if left := p.Unused(); len(left) > 0 {
+				t.Errorf("there is no gradient by %s", left[0].Name)
+			}
+			grads := map[*student.Param][]float64{}
+			for ps, g := range p.Grads() {
+				grads[ps] = floats(g)
+			}
+			for ps, g := range grads {
+				n := min(2, len(g))
+				gradcheck.Compare(t, ps.Name, value, ps.Value.Float64s()[:n], g[:n])
+			}
+		})
+	}
+}
+
+// level makes a norm one of mean 3 and deviation 0.4.
+func level(m *student.Model, scope string) {
+	for p := range m.Params() {
+		for i := range p.Value.Shape().TotalSize() {
+			switch p.Name {
+			case scope + ".weight":
+				p.Value.Float64s()[i] = 0.4
+			case scope + ".bias":
+				p.Value.Float64s()[i] = 3
+			}
+		}
+	}
+}
+
+// Saved, loaded and run without Gorgonia, where batch norms are folded into
+// convolutions, a trained network is the eval graph, at every tap.
+func TestNetworksAreLowered(t *testing.T) {
+	for name, net := range tiny {
+		for _, d := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+			t.Run(fmt.Sprint(name, d), func(t *testing.T) {
+				set := noise(d, 4, map[string][]int{"x": {3, 9, 8}})
+				m, b := model(net, set.Spec(), 1), batch(t, set)
+				train(t, m, b, 2) // so that there are statistics
+				taps := slices.Sorted(maps.Keys(m.Taps()))
+				want := must(m.Predict(b, taps...))
+				got := must(must(infer.Load(bytes.NewReader(saved(t, m)))).Run(map[string][]float32{"x": narrow(b.In["x"], b.N)}))
+				if len(got) != len(taps) {
+					t.Errorf("infer has %d taps; want %d", len(got), len(taps))
+				}
+				for _, tap := range taps {
+					want := narrow(want[tap], b.N)
+					size := float64(max(1, slices.Max(want), -slices.Min(want)))
+					for i, v := range got[tap] {
+						if !(math.Abs(float64(v-want[i])) <= 1e-5*size) {
+							t.Fatalf("%s: number %d is %v; the graph says %v", tap, i, v, want[i])
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// Rows of padding change nothing: neither what the samples come to, nor the
+// gradients, nor the statistics that training gathers.
+func TestNetworksIgnorePadding(t *testing.T) {
+	for name, net := range tiny {
+		t.Run(name, func(t *testing.T) {
+			var want []float64
+			for _, rows := range []int{5, 8} {
+				m := must(student.New(net, of(3, 9, 8), 1))
+				var z *gorgonia.Node
+				p := must(m.Compile(student.Mode{Rows: rows, Training: true}, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+					z = taps["logits"]
+					return b.Op(graph.WeightedMean(b.Op(graph.MSE(z, b.Detach(b.Activate(z, student.Tanh)))), b.Valid(), b.Scalar(func(int) float64 { return 5 }))), []*gorgonia.Node{z}
+				}))
+				b := sample(1, 5, rows, 3, 9, 8)
+				copy(b.In["x"].Float64s(), sample(1, 5, 5, 3, 9, 8).In["x"].Float64s())
+				if err := errors.Join(p.Bind(b), p.Run(0)); err != nil {
+					t.Fatal(err)
+				}
+				got := slices.Concat(floats(p.Value(z))[:5*3], statistics(m))
+				for _, g := range p.Grads() {
+					got = append(got, floats(g)...)
+				}
+				if want == nil {
+					want = got
+				}
+				compare(t, "the padded step", got, want, 1e-12, 1)
+			}
+		})
+	}
 }
