@@ -25,9 +25,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -45,7 +43,8 @@ type Model struct {
 	params Params
 	taps   map[string]data.Field
 	order  []string
-	met    int // parameters that New met, 0 before
+	places []place // of the taps, for Describe
+	met    int     // parameters that New met, 0 before
 
 	mu   sync.Mutex
 	eval map[int]*evaluator
@@ -83,6 +82,7 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 		model.taps[name] = data.Field{Shape: n.Shape()[1:], Dtype: n.Dtype()}
 	}
 	model.order = sorted(model.taps)
+	model.places = p.places()
 	return model, nil
 }
 
@@ -148,29 +148,6 @@ func (m *Model) Size() int {
 
 // Taps are the fields of one sample at the named places of the model.
 func (m *Model) Taps() map[string]data.Field { return maps.Clone(m.taps) }
-
-// Describe is a table of the parameters and taps, for people.
-func (m *Model) Describe() string {
-	var s strings.Builder
-	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "parameter\tshape\telements")
-	for p := range m.Params() {
-		kind := ""
-		switch {
-		case p.Buffer:
-			kind = "  buffer"
-		case p.Frozen:
-			kind = "  frozen"
-		}
-		fmt.Fprintf(w, "%s\t%v\t%d%s\n", p.Name, p.Value.Shape(), p.Value.Shape().TotalSize(), kind)
-	}
-	fmt.Fprintf(w, "total\t\t%d\n\ntap\tshape of a sample\n", m.Size())
-	for _, name := range m.order {
-		fmt.Fprintf(w, "%s\t%v\n", name, m.taps[name].Shape)
-	}
-	w.Flush()
-	return s.String()
-}
 
 // Fingerprint is a hash of the names, shapes and values of the parameters.
 func (m *Model) Fingerprint() [32]byte {

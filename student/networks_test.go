@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -200,5 +201,29 @@ func TestNetworksIgnorePadding(t *testing.T) {
 				compare(t, "the padded step", got, want, 1e-12, 1)
 			}
 		})
+	}
+}
+
+// Whoever chooses layers to compare sees them in order, with what a student of
+// the first of them would cost.
+func TestDescribeNetwork(t *testing.T) {
+	m := must(student.New(student.ResNet{Depth: 14, Out: 5}, of(3, 12, 11), 1))
+	_, got, _ := strings.Cut(m.Describe(), "\n\n")
+	const want = `tap       shape of a sample  parameters  up to here
+stem      (16, 12, 11)                   464
+layer1.0  (16, 12, 11)       4672        5136
+layer1.1  (16, 12, 11)       4672        9808
+layer1    (16, 12, 11)       9344        9808
+layer2.0  (32, 6, 6)         14528       24336
+layer2.1  (32, 6, 6)         18560       42896
+layer2    (32, 6, 6)         33088       42896
+layer3.0  (64, 3, 3)         57728       100624
+layer3.1  (64, 3, 3)         73984       174608
+layer3    (64, 3, 3)         131712      174608
+pool      (64)                           174608
+logits    (5)                            174933
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the taps (-want +got):\n%s", diff)
 	}
 }
