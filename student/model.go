@@ -11,6 +11,10 @@
 //	})
 //	model, err := student.New(net, train.Spec(), 1)
 //
+// [MLP], [CNN], [VGG], [ResNet], [WideResNet] and [MobileNetV2] are ready-made,
+// with parameters under PyTorch's names, and a [Cut] makes a student of the layers
+// of its teacher.
+//
 // Parameters live outside graphs: the model builds a graph for each size of
 // batch and each mode, and all of them share its parameters. Whatever Gorgonia
 // can do a module can, through [Builder.Op]; what Gorgonia does wrong is

@@ -46,27 +46,29 @@ func TestNetworkSizes(t *testing.T) {
 
 func TestNetworksRefuse(t *testing.T) {
 	for want, net := range map[string]student.Module{
-		"student: ResNet.Depth is 21; want 6n+2, such as 8 or 20":                                            student.ResNet{Depth: 21, Out: 3},
-		"student: ResNet.Depth is 2; want 6n+2, such as 8 or 20":                                             student.ResNet{Depth: 2, Out: 3},
-		"student: ResNet.Out is 0; want 1 or more":                                                           student.ResNet{},
-		"student: ResNet.Width is -1; want 0 or more":                                                        student.ResNet{Width: -1, Out: 3},
-		"student: ResNet.Stem is -1; want 0 or more":                                                         student.ResNet{Stem: -1, Out: 3},
-		"student: VGG.Depth is 12; want 8, 11, 13, 16 or 19, 0 meaning 16":                                   student.VGG{Depth: 12, Out: 3},
-		"student: VGG.Out is -3; want 1 or more":                                                             student.VGG{Out: -3},
-		"student: VGG.Channels is -1; want 0 or more":                                                        student.VGG{Channels: -1, Out: 3},
-		"student: WideResNet.Depth is 17; want 6n+4, such as 10 or 22":                                       student.WideResNet{Depth: 17, Out: 3},
-		"student: WideResNet.Width is -1; want 0 or more":                                                    student.WideResNet{Width: -1, Out: 3},
-		"student: WideResNet.Out is 0; want 1 or more":                                                       student.WideResNet{},
-		"student: block1.layer.0.dropout: the dropout rate is 1; want":                                       student.WideResNet{Out: 3, Dropout: 1},
-		"student: MobileNetV2.Out is 0; want 1 or more":                                                      student.MobileNetV2{},
-		"student: MobileNetV2.Expand is -6; want 0 or more":                                                  student.MobileNetV2{Expand: -6, Out: 3},
-		"student: MobileNetV2.Width is NaN; want 0 to 16, 0 meaning 1":                                       student.MobileNetV2{Width: math.NaN(), Out: 3},
-		"student: MobileNetV2.Width is 17; want 0 to 16, 0 meaning 1":                                        student.MobileNetV2{Width: 17, Out: 3},
-		"student: CNN.Out is 0; want 1 or more":                                                              student.CNN{Channels: []int{3}},
-		"student: CNN.Channels is empty; want the channels of":                                               student.CNN{Out: 3},
-		"student: CNN.Channels[1] is 0; want 1 or more":                                                      student.CNN{Channels: []int{4, 0}, Out: 3},
-		"student: CNN.Hidden[0] is -2; want 1 or more":                                                       student.CNN{Channels: []int{4}, Hidden: []int{-2}, Out: 3},
-		"student: CNN.Channels has 4 stages for images of 12 by 11 pixels; want fewer, for each halves them": student.CNN{Channels: []int{3, 4, 5, 6}, Out: 3},
+		"student: ResNet.Depth is 21; want 6n+2, such as 8 or 20":            student.ResNet{Depth: 21, Out: 3},
+		"student: ResNet.Depth is 2; want 6n+2, such as 8 or 20":             student.ResNet{Depth: 2, Out: 3},
+		"student: ResNet.Depth is 60002; want 10000 at most":                 student.ResNet{Depth: 60002, Out: 3},
+		"student: ResNet.Width is 1152921504606846976; want 1048576 at most": student.ResNet{Width: 1 << 60, Out: 3},
+		"student: CNN.Channels has 0 stages":                                 student.CNN{Channels: []int{}, Out: 3},
+		"student: ResNet.Out is 0; want 1 or more":                           student.ResNet{},
+		"student: ResNet.Width is -1; want 0 or more":                        student.ResNet{Width: -1, Out: 3},
+		"student: ResNet.Stem is -1; want 0 or more":                         student.ResNet{Stem: -1, Out: 3},
+		"student: VGG.Depth is 12; want 8, 11, 13, 16 or 19, 0 meaning 16":   student.VGG{Depth: 12, Out: 3},
+		"student: VGG.Out is -3; want 1 or more":                             student.VGG{Out: -3},
+		"student: VGG.Channels is -1; want 0 or more":                        student.VGG{Channels: -1, Out: 3},
+		"student: WideResNet.Depth is 17; want 6n+4, such as 10 or 22":       student.WideResNet{Depth: 17, Out: 3},
+		"student: WideResNet.Width is -1; want 0 or more":                    student.WideResNet{Width: -1, Out: 3},
+		"student: WideResNet.Out is 0; want 1 or more":                       student.WideResNet{},
+		"student: block1.layer.0.dropout: the dropout rate is 1; want":       student.WideResNet{Out: 3, Dropout: 1},
+		"student: MobileNetV2.Out is 0; want 1 or more":                      student.MobileNetV2{},
+		"student: MobileNetV2.Expand is -6; want 0 or more":                  student.MobileNetV2{Expand: -6, Out: 3},
+		"student: MobileNetV2.Width is NaN; want 0 to 16, 0 meaning 1":       student.MobileNetV2{Width: math.NaN(), Out: 3},
+		"student: MobileNetV2.Width is 17; want 0 to 16, 0 meaning 1":        student.MobileNetV2{Width: 17, Out: 3},
+		"student: CNN.Out is 0; want 1 or more":                              student.CNN{},
+		"student: CNN.Channels[1] is 0; want 1 or more":                      student.CNN{Channels: []int{4, 0}, Out: 3},
+		"student: CNN.Hidden[0] is -2; want 1 or more":                       student.CNN{Channels: []int{4}, Hidden: []int{-2}, Out: 3},
+		"student: CNN.Channels has 4 stages for images of 12 by 11 pixels; want 1 or more, but fewer than leave no pixel, for each halves them": student.CNN{Channels: []int{3, 4, 5, 6}, Out: 3},
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, err := student.New(net, of(3, 12, 11), 1)
@@ -81,6 +83,31 @@ func TestNetworksRefuse(t *testing.T) {
 	wantError(t, err, `student: ResNet wants the input "x"`)
 	_, err = student.New(student.ResNet{Out: 3}, of(12), 1)
 	wantError(t, err, "student: the input of ResNet is (3, 12); want (B, C, H, W), or (B, H, W) of one channel")
+}
+
+// What no field says has a meaning that works, for images of one channel as well.
+func TestNetworksOfDigits(t *testing.T) {
+	for _, test := range []struct {
+		net   student.Module
+		first string
+	}{
+		{student.CNN{Out: 10}, "conv1.weight (16, 1, 3, 3)"},
+		{student.VGG{Out: 10}, "block0.0.weight (64, 1, 3, 3)"},
+		{student.ResNet{Out: 10}, "conv1.weight (16, 1, 3, 3)"},
+		{student.WideResNet{Out: 10}, "conv1.weight (16, 1, 3, 3)"},
+		{student.MobileNetV2{Out: 10}, "features.0.0.weight (32, 1, 3, 3)"},
+	} {
+		m := must(student.New(test.net, of(8, 9), 1))
+		for p := range m.Params() {
+			if got := fmt.Sprint(p.Name, " ", p.Value.Shape()); got != test.first {
+				t.Errorf("%T begins with %s; want %s", test.net, got, test.first)
+			}
+			break
+		}
+		if taps := m.Taps(); !taps["logits"].Shape.Eq(tensor.Shape{10}) || taps["pool"].Shape.Dims() != 1 {
+			t.Errorf("%T has the taps %v", test.net, taps)
+		}
+	}
 }
 
 // tiny are one network of each kind, small enough to be looked at number by number.
@@ -124,6 +151,9 @@ func TestNetworkGradients(t *testing.T) {
 			}
 			for ps, g := range grads {
 				n := min(2, len(g))
+				if testing.Short() {
+					n = 1
+				}
 				gradcheck.Compare(t, ps.Name, value, ps.Value.Float64s()[:n], g[:n])
 			}
 		})

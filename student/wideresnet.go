@@ -29,7 +29,7 @@ type WideResNet struct {
 // "fc", as PyTorch's versions have them.
 func (w WideResNet) Forward(b *Builder, in Taps) Taps {
 	x := b.pixels("WideResNet", in)
-	n := b.blocks("WideResNet.Depth", cmp.Or(w.Depth, 16), 6, 4)
+	n := b.blocks("WideResNet.Depth", cmp.Or(w.Depth, 16), 4)
 	b.checkCount("WideResNet.Width", w.Width, 0)
 	b.checkCount("WideResNet.Out", w.Out, 1)
 	x = b.Layer("conv1", square3(16, 1), x)
