@@ -263,13 +263,15 @@ func TestCutSumsNorms(t *testing.T) {
 	values := map[string][]float64{
 		"a.weight": {-5, 1, 4, 2}, "a.bias": {0, 90, 0, 0},
 		"b.weight": {1, 1, -4, 5}, "b.bias": {1, 2, 3, 4},
+		"head.weight": {99, 99, 5, 6, 99, 99, 7, 8, 99, 99, 9, 10}, // which read and do not make
 	}
 	for p := range teacher.Params() {
 		if v := values[p.Name]; v != nil {
 			fill(p.Value, v)
 		}
 	}
-	want := map[string][]float64{"a.weight": {4, 2}, "a.bias": {0, 0}, "b.weight": {-4, 5}, "b.bias": {3, 4}}
+	want := map[string][]float64{"a.weight": {4, 2}, "a.bias": {0, 0}, "b.weight": {-4, 5}, "b.bias": {3, 4},
+		"head.weight": {5, 6, 7, 8, 9, 10}}
 	for p := range must(student.Cut{To: net(2)}.From(teacher, 1)).Params() {
 		if v := want[p.Name]; v != nil && !slices.Equal(floats(p.Value), v) {
 			t.Errorf("%s is %v; want %v", p.Name, floats(p.Value), v)
