@@ -2,6 +2,8 @@ package student
 
 import (
 	"fmt"
+
+	"gorgonia.org/gorgonia"
 )
 
 // CNN is a plain convolutional network for images (C, H, W), or (H, W) of one
@@ -11,7 +13,7 @@ import (
 //
 //	student.CNN{Channels: []int{16, 32}, Out: 10}
 type CNN struct {
-	Channels []int // of the stages, each 1 or more
+	Channels []int // of the stages, each 1 or more; nil means 16 and 32
 	Hidden   []int // widths of the linear layers before the last, with ReLU
 	Out      int   // number of logits
 	// Norm puts a batch norm between each convolution, which has no bias then,
@@ -25,17 +27,13 @@ type CNN struct {
 // "fc1", "fc2", ..., and "fc".
 func (c CNN) Forward(b *Builder, in Taps) Taps {
 	x := b.pixels("CNN", in)
-	b.checkCount("CNN.Out", c.Out, 1)
-	c.checkStages(b, x.Shape()[2:])
+	if c.Channels == nil {
+		c.Channels = []int{16, 32}
+	}
+	c.check(b, x.Shape()[2:])
 	t := Taps{}
 	for i, channels := range c.Channels {
-		conv, norm := fmt.Sprint("conv", i+1), fmt.Sprint("bn", i+1)
-		if c.Norm {
-			x = b.normed(conv, norm, square3(channels, 1), x, ReLU)
-		} else {
-			x = b.Layer(conv, Conv2d{Out: channels, Kernel: 3, Pad: 1, Act: ReLU}, x)
-		}
-		x = b.MaxPool2d(x, Window{Kernel: square(2)})
+		x = b.MaxPool2d(c.conv(b, i+1, channels, x), Window{Kernel: square(2)})
 		t[fmt.Sprint("stage", i+1)] = x
 	}
 	x = Flatten{}.Apply(b, x)
@@ -49,16 +47,26 @@ func (c CNN) Forward(b *Builder, in Taps) Taps {
 	return t
 }
 
-// checkStages refuses more stages than halve an image.
-func (c CNN) checkStages(b *Builder, size []int) {
-	if len(c.Channels) == 0 {
-		b.fail(fmt.Errorf("CNN.Channels is empty; want the channels of one stage or more"))
+// conv is ReLU(x ∗ w + bias), or ReLU(norm(x ∗ w)).
+func (c CNN) conv(b *Builder, stage, channels int, x *gorgonia.Node) *gorgonia.Node {
+	name, conv := fmt.Sprint("conv", stage), Conv2d{Out: channels, Kernel: 3, Pad: 1}
+	if c.Norm {
+		conv.NoBias = true
+		return b.normed(name, fmt.Sprint("bn", stage), conv, x, ReLU)
+	}
+	conv.Act = ReLU
+	return b.Layer(name, conv, x)
+}
+
+// check refuses more stages than can halve an image.
+func (c CNN) check(b *Builder, size []int) {
+	b.checkCount("CNN.Out", c.Out, 1)
+	n := len(c.Channels)
+	if n == 0 || min(size[0], size[1])>>n < 1 {
+		b.fail(fmt.Errorf("CNN.Channels has %d stages for images of %d by %d pixels; want 1 or more, but fewer than leave no pixel, for each halves them", n, size[0], size[1]))
 	}
 	for i, channels := range c.Channels {
 		b.checkCount(fmt.Sprintf("CNN.Channels[%d]", i), channels, 1)
-	}
-	if n := len(c.Channels); min(size[0], size[1])>>n < 1 {
-		b.fail(fmt.Errorf("CNN.Channels has %d stages for images of %d by %d pixels; want fewer, for each halves them", n, size[0], size[1]))
 	}
 	for i, width := range c.Hidden {
 		b.checkCount(fmt.Sprintf("CNN.Hidden[%d]", i), width, 1)

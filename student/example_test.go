@@ -41,9 +41,9 @@ func ExampleModuleFunc() {
 	// l3.bias    (10)      10
 	// total                1482
 	//
-	// tap     shape of a sample
-	// hidden  (16)
-	// logits  (10)
+	// tap     shape of a sample  parameters  up to here
+	// hidden  (16)                           1312
+	// logits  (10)                           1482
 }
 
 // A saved student runs without Gorgonia: package infer needs the file alone.

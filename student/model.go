@@ -11,6 +11,10 @@
 //	})
 //	model, err := student.New(net, train.Spec(), 1)
 //
+// [MLP], [CNN], [VGG], [ResNet], [WideResNet] and [MobileNetV2] are ready-made,
+// with parameters under PyTorch's names, and a [Cut] makes a student of the layers
+// of its teacher.
+//
 // Parameters live outside graphs: the model builds a graph for each size of
 // batch and each mode, and all of them share its parameters. Whatever Gorgonia
 // can do a module can, through [Builder.Op]; what Gorgonia does wrong is
@@ -25,9 +29,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -45,7 +47,8 @@ type Model struct {
 	params Params
 	taps   map[string]data.Field
 	order  []string
-	met    int // parameters that New met, 0 before
+	places []place // of the taps, for Describe
+	met    int     // parameters that New met, 0 before
 
 	mu      sync.Mutex
 	eval    map[int]*evaluator
@@ -85,6 +88,7 @@ func New(m Module, in data.Spec, seed uint64) (*Model, error) {
 		model.taps[name] = data.Field{Shape: n.Shape()[1:], Dtype: n.Dtype()}
 	}
 	model.order = sorted(model.taps)
+	model.places = p.places()
 	return model, nil
 }
 
@@ -150,29 +154,6 @@ func (m *Model) Size() int {
 
 // Taps are the fields of one sample at the named places of the model.
 func (m *Model) Taps() map[string]data.Field { return maps.Clone(m.taps) }
-
-// Describe is a table of the parameters and taps, for people.
-func (m *Model) Describe() string {
-	var s strings.Builder
-	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "parameter\tshape\telements")
-	for p := range m.Params() {
-		kind := ""
-		switch {
-		case p.Buffer:
-			kind = "  buffer"
-		case p.Frozen:
-			kind = "  frozen"
-		}
-		fmt.Fprintf(w, "%s\t%v\t%d%s\n", p.Name, p.Value.Shape(), p.Value.Shape().TotalSize(), kind)
-	}
-	fmt.Fprintf(w, "total\t\t%d\n\ntap\tshape of a sample\n", m.Size())
-	for _, name := range m.order {
-		fmt.Fprintf(w, "%s\t%v\n", name, m.taps[name].Shape)
-	}
-	w.Flush()
-	return s.String()
-}
 
 // Fingerprint is a hash of the names, shapes and values of the parameters.
 func (m *Model) Fingerprint() [32]byte {

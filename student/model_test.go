@@ -63,14 +63,14 @@ l3.weight  (3, 4)   12
 l3.bias    (3)      3
 total               109
 
-tap      shape of a sample
-drop1    (6)
-drop2    (4)
-flatten  (10)
-l1       (6)
-l2       (4)
-l3       (3)
-logits   (3)
+tap      shape of a sample  parameters  up to here
+flatten  (10)                           0
+drop1    (6)                            66
+l1       (6)                66          66
+drop2    (4)                            94
+l2       (4)                28          94
+l3       (3)                15          109
+logits   (3)                            109
 `
 	if diff := cmp.Diff(want, m.Describe()); diff != "" {
 		t.Errorf("Describe (-want +got):\n%s", diff)

@@ -84,25 +84,34 @@ func (m *Model) LoadNamed(r io.Reader, names Names) (Loaded, error) {
 
 // compile checks the names, and compiles the rules.
 func (n Names) compile() ([]*regexp.Regexp, error) {
-	for _, list := range []struct {
-		name     string
-		patterns []string
-	}{{"Ignore", n.Ignore}, {"Keep", n.Keep}} {
-		for i, p := range list.patterns {
-			if _, err := path.Match(p, ""); err != nil {
-				return nil, fmt.Errorf("Names.%s[%d] is %q; want a pattern of path.Match: %w", list.name, i, p, err)
-			}
+	if err := checkPatterns("Names.Ignore", n.Ignore); err != nil {
+		return nil, err
+	}
+	if err := checkPatterns("Names.Keep", n.Keep); err != nil {
+		return nil, err
+	}
+	return compileRules("Names.Rules", n.Rules)
+}
+
+func checkPatterns(field string, patterns []string) error {
+	for i, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("%s[%d] is %q; want a pattern of path.Match: %w", field, i, p, err)
 		}
 	}
-	var rules []*regexp.Regexp
-	for i, r := range n.Rules {
+	return nil
+}
+
+func compileRules(field string, rules []Rule) ([]*regexp.Regexp, error) {
+	var all []*regexp.Regexp
+	for i, r := range rules {
 		re, err := regexp.Compile(r.From)
 		if err != nil {
-			return nil, fmt.Errorf("Names.Rules[%d].From is %q; want a regular expression: %w", i, r.From, err)
+			return nil, fmt.Errorf("%s[%d].From is %q; want a regular expression: %w", field, i, r.From, err)
 		}
-		rules = append(rules, re)
+		all = append(all, re)
 	}
-	return rules, nil
+	return all, nil
 }
 
 // A matching finds the tensor of each parameter, and all that is wrong with it.

@@ -17,19 +17,31 @@ func (b *Builder) pixels(net string, in Taps) *gorgonia.Node {
 	return b.images(net, x)
 }
 
-// checkCount refuses a number of things that is too small.
+// maxCount bounds channels and classes, so that their multiples fit an int.
+const maxCount = 1 << 20
+
+// checkCount refuses a number of things that is too small, or a slip of the pen.
 func (b *Builder) checkCount(field string, n, least int) {
-	if n < least {
+	switch {
+	case n < least:
 		b.fail(fmt.Errorf("%s is %d; want %d or more", field, n, least))
+	case n > maxCount:
+		b.fail(fmt.Errorf("%s is %d; want %d at most", field, n, maxCount))
 	}
 }
 
-// blocks is how many blocks a stage has in a network of a depth that is
-// per·n+rest layers, n being 1 or more.
-func (b *Builder) blocks(field string, depth, per, rest int) int {
-	n := (depth - rest) / per
-	if n < 1 || depth != per*n+rest {
-		b.fail(fmt.Errorf("%s is %d; want %dn+%d, such as %d or %d", field, depth, per, rest, per+rest, 3*per+rest))
+// maxDepth is more than the layers of any network that was published.
+const maxDepth = 10_000
+
+// blocks is how many blocks each of three stages has, two layers to a block, in a
+// network of a depth with rest other layers.
+func (b *Builder) blocks(field string, depth, rest int) int {
+	n := (depth - rest) / 6
+	switch {
+	case n < 1 || depth != 6*n+rest:
+		b.fail(fmt.Errorf("%s is %d; want 6n+%d, such as %d or %d", field, depth, rest, 6+rest, 18+rest))
+	case depth > maxDepth:
+		b.fail(fmt.Errorf("%s is %d; want %d at most", field, depth, maxDepth))
 	}
 	return n
 }

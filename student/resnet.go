@@ -29,7 +29,7 @@ type ResNet struct {
 // names: "conv1", "bn1", "layer1.0.conv1", ..., "layer2.0.downsample.0" and "fc".
 func (r ResNet) Forward(b *Builder, in Taps) Taps {
 	x := b.pixels("ResNet", in)
-	n := b.blocks("ResNet.Depth", cmp.Or(r.Depth, 20), 6, 2)
+	n := b.blocks("ResNet.Depth", cmp.Or(r.Depth, 20), 2)
 	b.checkCount("ResNet.Out", r.Out, 1)
 	b.checkCount("ResNet.Width", r.Width, 0)
 	b.checkCount("ResNet.Stem", r.Stem, 0)
