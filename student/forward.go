@@ -3,6 +3,7 @@ package student
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -30,20 +31,38 @@ type runner interface {
 	run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error
 }
 
-// runner is the model's forward pass, nil where its plan lacks an operation.
-func (m *Model) runner() runner {
+// runner computes taps, nil where the plan lacks an operation. Each set of taps
+// has one: what they do not depend on is not computed.
+func (m *Model) runner(taps []string) runner {
 	if !m.lowered {
-		m.lowered = true
-		p, err := m.lower()
-		switch {
-		case err != nil || !m.plain():
-		case m.dtype == tensor.Float64:
-			m.forward = newForward[float64](p)
-		default:
-			m.forward = newForward[float32](p)
+		m.lowered, m.forward = true, map[string]runner{}
+		if p, err := m.lower(); err == nil && m.plain() {
+			m.plan = p
 		}
 	}
-	return m.forward
+	if m.plan == nil {
+		return nil
+	}
+	key := strings.Join(taps, "\x00")
+	if r := m.forward[key]; r != nil {
+		return r
+	}
+	if len(m.forward) >= maxEval {
+		clear(m.forward)
+	}
+	p := *m.plan
+	p.Outputs = nil
+	for _, o := range m.plan.Outputs {
+		if slices.Contains(taps, o.Name) {
+			p.Outputs = append(p.Outputs, o)
+		}
+	}
+	if m.dtype == tensor.Float64 {
+		m.forward[key] = newForward[float64](&p)
+	} else {
+		m.forward[key] = newForward[float32](&p)
+	}
+	return m.forward[key]
 }
 
 func newForward[F kernel.Float](p *plan.Plan) *forward[F] {

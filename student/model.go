@@ -35,6 +35,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/plan"
 )
 
 // A Model is a module with its parameters. Reading it, as Predict and Save do,
@@ -52,8 +53,9 @@ type Model struct {
 
 	mu      sync.Mutex
 	eval    map[int]*evaluator
-	forward runner // in eval mode
-	lowered bool   // forward was made, or there is none
+	plan    *plan.Plan        // of the forward pass in eval mode, nil if there is none
+	lowered bool              // plan was looked for
+	forward map[string]runner // by taps
 }
 
 // An evaluator is an eval-mode program with its taps.
@@ -194,7 +196,7 @@ func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if f := m.runner(); f != nil {
+	if f := m.runner(taps); f != nil {
 		return out, f.run(m, batch, rows, taps, out)
 	}
 	p, err := m.evaluator(rows)
@@ -248,7 +250,8 @@ func (m *Model) evaluator(rows int) (*evaluator, error) {
 	return e, nil
 }
 
-// maxEval bounds the programs that a model keeps for different batch sizes.
+// maxEval bounds the programs that a model keeps, for different batch sizes and
+// taps.
 const maxEval = 8
 
 // head copies the first n rows of t, to dst if they fit there.

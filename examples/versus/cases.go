@@ -47,6 +47,8 @@ type task struct {
 	Temperature float64 `json:"temperature"`
 	Weight      float64 `json:"weight"`
 	Rate        float64 `json:"rate"`
+
+	Tolerance float64 `json:"tolerance"` // of the comparison
 }
 
 var (

@@ -207,7 +207,7 @@ func (p *peer) hear() (r reply, err error) {
 
 // prepare asks for a task, and compares what it computes with what we did.
 func (p *peer) prepare(t task, dir string, losses []float64) error {
-	t.Dir = dir
+	t.Dir, t.Tolerance = dir, tolerance
 	r, err := p.ask(t)
 	if err != nil {
 		return err

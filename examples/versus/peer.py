@@ -131,7 +131,7 @@ class Distillation:
 
 
 def step(task):
-    return quickest([steps(task, format) for format in formats(task)])
+    return quickest(task, [steps(task, format) for format in formats(task)])
 
 
 def steps(task, format):
@@ -211,7 +211,7 @@ def teach(task):
     for format in formats(task):
         net, laid = network(task, "teacher.safetensors").eval(), x.to(memory_format=format)
         ways.append(answer(task, folded(net.to(memory_format=format), laid), laid))
-    return quickest(ways)
+    return quickest(task, ways)
 
 
 def predict(task):
@@ -242,11 +242,12 @@ def gemm(task):
     return fastest(ways, 9), {}
 
 
-def quickest(ways):
-    """The fastest of calls that do the same, with the check of the first. The
-    others are PyTorch's business: with the channels last, its batch norms have
-    gradients that are off by 4e-4 of the largest."""
-    return fastest([call for call, _ in ways], 3), ways[0][1]
+def quickest(task, ways):
+    """The fastest of calls that do the same, with the check of the first, which
+    must hold. Others count if theirs does: with the channels last, gradients
+    through batch norms are off by 2e-4 to 4e-4 of the largest."""
+    right = [call for call, check in ways[1:] if check["off"] <= task["tolerance"]]
+    return fastest([ways[0][0]] + right, 3), ways[0][1]
 
 
 def folded(net, x):

@@ -4,9 +4,12 @@ import "github.com/godistill/godistill/internal/kernel"
 
 // folds are the batch norms that become part of the step before them: by step,
 // the one that each is folded into. Nothing else may read what that computes.
-func (p *Plan) folds() map[int]int {
+func (p *Plan) folds(live []bool) map[int]int {
 	reads := make([]int, len(p.Inputs)+len(p.Steps))
-	for _, s := range p.Steps {
+	for i, s := range p.Steps {
+		if !live[i] {
+			continue
+		}
 		for _, v := range s.In {
 			reads[v]++
 		}
@@ -16,7 +19,7 @@ func (p *Plan) folds() map[int]int {
 	}
 	all := map[int]int{}
 	for i, s := range p.Steps {
-		if s.Op != "batchnorm" {
+		if s.Op != "batchnorm" || !live[i] {
 			continue
 		}
 		layer := s.In[0] - len(p.Inputs)

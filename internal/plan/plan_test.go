@@ -270,7 +270,7 @@ func TestCompileFoldsChannelsAlone(t *testing.T) {
 		},
 		Outputs: []Output{{"y", 2}},
 	}
-	if folds := p.folds(); len(folds) > 0 {
+	if folds := p.folds(p.live()); len(folds) > 0 {
 		t.Errorf("steps %v are folded", folds)
 	}
 }

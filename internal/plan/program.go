@@ -79,7 +79,8 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	for _, in := range p.Inputs {
 		g.sizes = append(g.sizes, product(in.Shape))
 	}
-	ops, folds := table[F](), p.folds()
+	live := p.live()
+	ops, folds := table[F](), p.folds(live)
 	for i, s := range p.Steps {
 		act, _ := s.act() // was validated
 		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1, step: s, from: p.Shape(s.In[0])}
@@ -92,6 +93,9 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 				return nil, fmt.Errorf("plan: step %d (%q): parameter %q has %d elements; its shape is %v", i, s.Op, name, len(param.Data), param.Shape)
 			}
 			c.params = append(c.params, param.Data)
+		}
+		if !live[i] {
+			c.run, c.params = nil, nil
 		}
 		if layer, ok := folds[i]; ok {
 			one, err := fold(&g.calls[layer], &c)
@@ -117,15 +121,38 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	return g, nil
 }
 
+// live says which steps an output depends on.
+func (p *Plan) live() []bool {
+	inputs := len(p.Inputs)
+	read := make([]bool, inputs+len(p.Steps))
+	for _, out := range p.Outputs {
+		read[out.Value] = true
+	}
+	for i := len(p.Steps) - 1; i >= 0; i-- {
+		if read[inputs+i] {
+			for _, v := range p.Steps[i].In {
+				read[v] = true
+			}
+		}
+	}
+	return read[inputs:]
+}
+
 // results are the values as they need memory: inputs from the beginning, outputs
-// to the end.
+// to the end, and none what is not computed.
 func (g *Program[F]) results(p *Plan) []Result {
 	all := make([]Result, len(g.sizes))
 	inputs := len(p.Inputs)
 	for i, size := range g.sizes {
 		all[i] = Result{Size: size, First: max(i-inputs, -1), Last: max(i-inputs, -1)}
+		if i >= inputs && g.calls[i-inputs].run == nil {
+			all[i].Size = 0
+		}
 	}
 	for i, c := range g.calls {
+		if c.run == nil {
+			continue
+		}
 		for _, v := range c.in {
 			all[v].Last = max(all[v].Last, i)
 		}
@@ -201,12 +228,14 @@ func (m *Machine[F]) Result(i, rows int) []F {
 
 // Run computes every step from the inputs, of which rows samples are valid.
 func (m *Machine[F]) Run(rows int) {
+	inputs := len(m.values) - len(m.program.calls)
 	for i := range m.values {
-		if m.values[i] = m.bound[i]; m.bound[i] == nil {
+		switch m.values[i] = m.bound[i]; {
+		case m.bound[i] != nil || i >= inputs && m.program.calls[i-inputs].run == nil:
+		default:
 			m.values[i] = m.Value(i, rows)
 		}
 	}
-	inputs := len(m.values) - len(m.program.calls)
 	for i := range m.program.calls {
 		c := &m.program.calls[i]
 		if c.run != nil {

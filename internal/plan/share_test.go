@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -56,4 +58,35 @@ func watched(p *Plan) *Plan {
 		all.Outputs = append(all.Outputs, Output{fmt.Sprint(value), value})
 	}
 	return &all
+}
+
+// What no output depends on is neither computed nor given memory.
+func TestRunsWhatOutputsNeed(t *testing.T) {
+	p := &Plan{
+		Inputs: []Value{{"x", []int{3}}},
+		Steps: []Step{
+			{Op: "activation", In: []int{0}, Act: "relu", Shape: []int{3}},
+			{Op: "linear", In: []int{1}, Params: []string{"wide"}, Shape: []int{500}}, // dead
+			{Op: "activation", In: []int{2}, Act: "tanh", Shape: []int{500}},          // dead
+			{Op: "activation", In: []int{1}, Act: "sigmoid", Shape: []int{3}},
+		},
+		Outputs: []Output{{"y", 4}},
+	}
+	g, err := Compile(p, map[string]Param[float32]{"wide": {[]int{500, 3}, make([]float32, 1500)}}, func([]float32, int, int) (Weight[float32], error) {
+		return nil, errors.New("was packed")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total := slices.Max(g.memory); total > 3 {
+		t.Errorf("a buffer has %d elements; want 3 at most", total)
+	}
+	m := g.Machine()
+	copy(m.Value(0, 2), []float32{-1, 0, 1, 2, -2, 3})
+	m.Run(2)
+	for i, want := range []float64{0.5, 0.5, 0.7310586, 0.8807971, 0.5, 0.9525741} {
+		if got := float64(m.Result(4, 2)[i]); math.Abs(got-want) > 1e-6 {
+			t.Errorf("element %d is %v; want %v", i, got, want)
+		}
+	}
 }
