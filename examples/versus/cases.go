@@ -39,6 +39,7 @@ type task struct {
 	Dir    string `json:"dir"`
 	Batch  int    `json:"batch"`
 	Cached bool   `json:"cached"` // the teacher's logits are there already
+	Tuned  bool   `json:"tuned"`  // the channels may be last, and a teacher's batch norms folded
 	Steps  int    `json:"steps"`  // how many are compared
 	In     []int  `json:"in"`     // the shape of a sample
 	MKN    []int  `json:"mkn"`    // a product (m, k) x (k, n)
@@ -65,15 +66,23 @@ var cases = []match{
 	stepCase("mlp_step_b128_cached", perceptrons, 128, true, some),
 	stepCase("cnn_step_b64", cnns, 64, false, some),
 	stepCase("resnet_step_b64", resnets, 64, false, few),
+	tuned(stepCase("resnet_step_b64_tuned", resnets, 64, false, few)),
 	{name: "epoch_mlp", task: step("epoch", 128, false), open: openEpoch, gflop: nan, turn: once},
 	teachCase("teacher_mlp_b256", perceptrons.teacher, 256, some),
 	teachCase("teacher_resnet_b256", resnets.teacher, 256, few),
+	tuned(teachCase("teacher_resnet_b256_tuned", resnets.teacher, 256, few)),
 	predictCase("predict_64_32_10", tiny, infer.Full, 0),
 	predictCase("predict_784_800_800_10", perceptrons.student, infer.Full, 4),
 	predictCase("predict_784_800_800_10_f16", perceptrons.student, infer.Float16, 2),
 	predictCase("predict_784_800_800_10_int8", perceptrons.student, infer.Int8, 1),
 	gemmCase("gemm_128_784_1200", 128, 784, 1200),
 	gemmCase("gemm_512", 512, 512, 512),
+}
+
+// tuned is a case that the peer may do as its experts would.
+func tuned(m match) match {
+	m.task.Tuned = true
+	return m
 }
 
 func stepCase(name string, nets pair, batch int, cached bool, many turn) match {

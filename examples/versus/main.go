@@ -5,8 +5,9 @@
 //
 // Each case is done by both sides in turn, round after round, so that what else
 // the machine does meets both. PyTorch runs with 1 and with 2 threads, and the
-// faster counts; so does the faster way for it to lay out images, and to answer
-// with batch norms or with these folded into convolutions. Before anything is
+// faster counts. In cases called tuned so does the faster way for it to lay out
+// images, and to answer with batch norms or with these folded into convolutions.
+// Before anything is
 // timed both sides get the same weights and inputs, and their losses, gradients
 // and answers must agree.
 //

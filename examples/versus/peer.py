@@ -97,7 +97,7 @@ class ResNet(nn.Module):
 
 def formats(task):
     """The ways in which images may lie in memory."""
-    return [torch.contiguous_format, torch.channels_last] if len(task["in"]) == 3 else [torch.contiguous_format]
+    return [torch.contiguous_format] + [torch.channels_last] * task["tuned"]
 
 
 def off(got, want):
@@ -138,7 +138,8 @@ def steps(task, format):
     d = Distillation(task, format)
     xs = [x.to(memory_format=format) for x in numbers(task, "x.f32", "<f4").view(-1, task["batch"], *task["in"])]
     ys = numbers(task, "y.i64", "<i8").view(-1, task["batch"])
-    d.teacher = folded(d.teacher, xs[0])
+    if task["tuned"]:
+        d.teacher = folded(d.teacher, xs[0])
     ts = [d.teach(x) for x in xs] if task["cached"] else None
     turn = 0
 
@@ -209,8 +210,8 @@ def teach(task):
     x = numbers(task, "x.f32", "<f4").view(task["batch"], *task["in"])
     ways = []
     for format in formats(task):
-        net, laid = network(task, "teacher.safetensors").eval(), x.to(memory_format=format)
-        ways.append(answer(task, folded(net.to(memory_format=format), laid), laid))
+        net, laid = network(task, "teacher.safetensors").eval().to(memory_format=format), x.to(memory_format=format)
+        ways.append(answer(task, folded(net, laid) if task["tuned"] else net, laid))
     return quickest(task, ways)
 
 

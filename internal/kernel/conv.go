@@ -39,7 +39,14 @@ func (c Conv) Results() [2]int { return c.Explicit().out(c.Size) }
 // a number of images. bias is (Out), or nil for none. y must not overlap the
 // operands. An image of y depends on that of x alone, to the last bit.
 func Convolve[F Float](y, x, w, bias []F, c Conv, images int, act Act) {
-	if yf, ok := any(y).([]float32); ok && convolve32(yf, floats32(x), floats32(w), floats32(bias), c, images, act) {
+	ConvolveAdd(y, x, w, bias, nil, c, images, act)
+}
+
+// ConvolveAdd is [Convolve] of which plus, like y, is a term: y = act(x ∗ w + bias
+// + plus), as where a block of layers ends and what went into it is added. plus
+// is nil for none, and may be y.
+func ConvolveAdd[F Float](y, x, w, bias, plus []F, c Conv, images int, act Act) {
+	if yf, ok := any(y).([]float32); ok && convolve32(yf, floats32(x), floats32(w), floats32(bias), floats32(plus), c, images, act) {
 		return
 	}
 	u := c.unfold(c.In / c.Groups)
@@ -57,7 +64,11 @@ func Convolve[F Float](y, x, w, bias []F, c Conv, images int, act Act) {
 				addBias(*sums, nth(bias, group, u.out), last-first)
 			}
 			for o := range u.out {
-				activate(nth(y, part*u.out+o, u.pixels)[first:last], nth(*sums, o, last-first), act)
+				from, to := nth(*sums, o, last-first), nth(y, part*u.out+o, u.pixels)[first:last]
+				if plus != nil {
+					addBlocks(from, from, nth(plus, part*u.out+o, u.pixels)[first:last], Identity)
+				}
+				activate(to, from, act)
 			}
 		}
 	})

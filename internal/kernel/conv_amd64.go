@@ -1,7 +1,7 @@
 package kernel
 
-// convolve32 is Convolve in frames, or says that it has to be done elsewhere.
-func convolve32(y, x, w, bias []float32, c Conv, images int, act Act) bool {
+// convolve32 is ConvolveAdd in frames, or says that it has to be done elsewhere.
+func convolve32(y, x, w, bias, plus []float32, c Conv, images int, act Act) bool {
 	g := framed(c, images)
 	if g == nil {
 		return false
@@ -21,7 +21,11 @@ func convolve32(y, x, w, bias []float32, c Conv, images int, act Act) bool {
 			g.offsets(*offsets, &f)
 			g.enter(*frame, x[first*g.inputs():], &f, group)
 			multiplyFramed(*sums, nth(w, group, g.out*k), *frame, *offsets, g.out, f.whole())
-			g.leave(y[first*g.results():], *sums, bias, &f, group, act)
+			to, more := y[first*g.results():], plus
+			if plus != nil {
+				more = plus[first*g.results():]
+			}
+			g.leave(to, more, *sums, bias, &f, group, act)
 		}
 	}), chunks*g.Groups, g.work())
 	return true
@@ -43,12 +47,18 @@ func (g *framing) offsets(dst []int32, f *frame) {
 	}
 }
 
-// leave copies what taps came to for some images to y (images, Out, ...).
-func (g *framing) leave(y, sums, bias []float32, f *frame, group int, act Act) {
+// leave copies what taps came to for some images to y (images, Out, ...), and adds
+// plus if it is not nil.
+func (g *framing) leave(y, plus, sums, bias []float32, f *frame, group int, act Act) {
 	pixels := g.result[0] * g.result[1]
 	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
 		to, change := nth(y, plane, pixels), newChange(bias, group*g.out+o, act)
-		move(to, sums[o*f.whole()+image*f.image():], g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
+		from := sums[o*f.whole()+image*f.image():]
+		if plus == nil {
+			move(to, from, g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
+		} else {
+			join(to, nth(plus, plane, pixels), from, g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
+		}
 		if act > ReLU {
 			activate(to, to, act)
 		}

@@ -237,3 +237,28 @@ func TestConvWidthsAgree(t *testing.T) {
 		}
 	}
 }
+
+// What is added to a convolution is added before the activation, also where y is
+// what is added.
+func TestConvolveAdd(t *testing.T) {
+	eachConv(t, func(t *testing.T, c Conv) {
+		const images = 3
+		d := operandsOf[float32](c, images)
+		plus := random[float32](len(d.dy), 9)
+		for _, act := range []Act{Identity, ReLU, SiLU} {
+			want := make([]float32, len(d.dy))
+			Convolve(want, d.x, d.w, d.bias, c, images, Identity)
+			Add(want, want, plus, act)
+			got, intact := guarded(plus)
+			ConvolveAdd(got, d.x, d.w, d.bias, got, c, images, act)
+			if !intact() {
+				t.Fatal("it wrote outside of y")
+			}
+			for i, w := range want {
+				if !(math.Abs(float64(got[i]-w)) <= 1e-5*(1+math.Abs(float64(w)))) {
+					t.Fatalf("%v: element %d is %v; want %v", act, i, got[i], w)
+				}
+			}
+		}
+	})
+}

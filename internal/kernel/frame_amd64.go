@@ -245,6 +245,13 @@ func (g *framing) leavePhase(image, src []float32, f *frame, rows, columns run) 
 	}
 }
 
+// join is move that adds rows of more, which are as far apart as those of dst.
+func join(dst, more, src []float32, rows, width, ldd, lds int, c *change) {
+	last := (rows-1)*ldd + width - 1
+	_, _, _ = dst[last], more[last], src[(rows-1)*lds+width-1]
+	joinRows(rows, width, &dst[0], 4*ldd, &more[0], &src[0], 4*lds, mask((width-1)%lanes+1), (*[3]float32)(unsafe.Pointer(c)))
+}
+
 // halve copies every second element of rows, which are ldd and lds apart: so many
 // of each.
 func halve(dst, src []float32, rows, width, ldd, lds int) {

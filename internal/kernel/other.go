@@ -10,7 +10,7 @@ func multiply32(product[float32]) bool { return false }
 
 func pack32(tb bool, n, k int, b []float32) []float32 { return nil }
 
-func convolve32(y, x, w, bias []float32, c Conv, images int, act Act) bool { return false }
+func convolve32(y, x, w, bias, plus []float32, c Conv, images int, act Act) bool { return false }
 
 func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool { return false }
 

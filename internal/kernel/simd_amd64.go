@@ -154,6 +154,11 @@ func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c
 //go:noescape
 func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, change *[3]float32)
 
+// joinRows is moveRows of x + change[0] plus an element of more, whose rows are as far apart as those of dst.
+//
+//go:noescape
+func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, change *[3]float32)
+
 // halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.
 //
 //go:noescape

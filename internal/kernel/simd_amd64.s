@@ -17190,6 +17190,57 @@ rest:
 	VZEROUPPER
 	RET
 
+// func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, change *[3]float32)
+// Requires: AVX
+TEXT ·joinRows(SB), NOSPLIT, $0-72
+	MOVQ         rows+0(FP), AX
+	MOVQ         dst+16(FP), CX
+	MOVQ         ldd+24(FP), DX
+	MOVQ         src+40(FP), BX
+	MOVQ         lds+48(FP), SI
+	MOVQ         change+64(FP), DI
+	MOVQ         mask+56(FP), R8
+	VMOVDQU      (R8), Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 4(DI), Y2
+	VBROADCASTSS 8(DI), Y3
+	MOVQ         more+32(FP), DI
+	MOVQ         width+8(FP), R8
+
+row:
+	XORQ R9, R9
+	MOVQ R8, R10
+	SUBQ $0x08, R10
+	JLE  rest
+
+vector:
+	VMOVUPS (BX)(R9*4), Y4
+	VADDPS  Y1, Y4, Y4
+	VMOVUPS (DI)(R9*4), Y5
+	VADDPS  Y5, Y4, Y4
+	VMAXPS  Y4, Y2, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (CX)(R9*4)
+	ADDQ    $0x08, R9
+	SUBQ    $0x08, R10
+	JG      vector
+
+rest:
+	VMASKMOVPS (BX)(R9*4), Y0, Y4
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS (DI)(R9*4), Y0, Y5
+	VADDPS     Y5, Y4, Y4
+	VMAXPS     Y4, Y2, Y4
+	VADDPS     Y3, Y4, Y4
+	VMASKMOVPS Y4, Y0, (CX)(R9*4)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	ADDQ       DX, DI
+	DECQ       AX
+	JNZ        row
+	VZEROUPPER
+	RET
+
 // func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32)
 // Requires: AVX, AVX2
 TEXT ·halveRows(SB), NOSPLIT, $0-64

@@ -98,7 +98,7 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 			c.run, c.params = nil, nil
 		}
 		if layer, ok := folds[i]; ok {
-			one, err := fold(&g.calls[layer], &c)
+			one, err := fold(len(p.Inputs)+layer, &g.calls[layer], &c)
 			if err != nil {
 				return nil, refused(i, s, err)
 			}

@@ -57,8 +57,12 @@ func convolve[F kernel.Float](c *call[F], values [][]F, out []F) {
 	if len(c.params) > 1 {
 		bias = c.params[1]
 	}
+	var plus []F
+	if len(c.in) > 1 { // an addition was folded into it
+		plus = values[c.in[1]]
+	}
 	images := len(out) / product(c.step.Shape)
-	kernel.Convolve(out, values[c.in[0]], c.params[0], bias, c.step.conv(c.from, c.step.Shape[0]), images, c.act)
+	kernel.ConvolveAdd(out, values[c.in[0]], c.params[0], bias, plus, c.step.conv(c.from, c.step.Shape[0]), images, c.act)
 }
 
 // pool is the geometry of a pooling of images of shape (C, H, W), without a

@@ -18,7 +18,8 @@ func convolutions() {
 	}
 	dots(3, 2, vector)
 	dots(4, 4, 2*vector)
-	rowMoving()
+	rowMoving("moveRows", false)
+	rowMoving("joinRows", true)
 	rowHalving()
 }
 
@@ -173,10 +174,14 @@ func pairs(a, b VecVirtual) VecVirtual {
 	return y
 }
 
-// rowMoving copies rows between arrays in which they are apart differently.
-func rowMoving() {
-	begin("moveRows", "func(rows, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, change *[3]float32)",
-		"moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has.")
+// rowMoving copies rows between arrays in which they are apart differently, and
+// adds others to them if join is set.
+func rowMoving(name string, join bool) {
+	params, doc := "", "moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has."
+	if join {
+		params, doc = "more *float32, ", "joinRows is moveRows of x + change[0] plus an element of more, whose rows are as far apart as those of dst."
+	}
+	begin(name, "func(rows, width int, dst *float32, ldd int, "+params+"src *float32, lds int, mask *int32, change *[3]float32)", doc)
 	rows, dst, ldd, src, lds := load("rows"), load("dst"), load("ldd"), load("src"), load("lds")
 	change, mask, last := load("change"), load("mask"), YMM()
 	VMOVDQU(at(mask, 0), last)
@@ -185,16 +190,22 @@ func rowMoving() {
 		changes[i] = YMM()
 		VBROADCASTSS(at(change, i), changes[i])
 	}
+	var more Register
+	if join {
+		more = load("more")
+	}
 	width := load("width")
 	i, left := GP64(), GP64()
-	step := func(move func(from, to Mem, y VecVirtual)) {
-		y := YMM()
-		move(Mem{Base: src, Index: i, Scale: 4}, Mem{Base: dst, Index: i, Scale: 4}, y)
-	}
-	apply := func(y VecVirtual) {
+	here := func(p Register) Mem { return Mem{Base: p, Index: i, Scale: 4} }
+	step := func(read func(from Mem) VecVirtual, write func(y VecVirtual, to Mem)) {
+		y := read(here(src))
 		VADDPS(changes[0], y, y)
+		if join {
+			VADDPS(read(here(more)), y, y)
+		}
 		VMAXPS(y, changes[1], y)
 		VADDPS(changes[2], y, y)
+		write(y, here(dst))
 	}
 	Label("row")
 	XORQ(i, i)
@@ -202,22 +213,21 @@ func rowMoving() {
 	SUBQ(Imm(vector), left)
 	JLE(LabelRef("rest"))
 	Label("vector")
-	step(func(from, to Mem, y VecVirtual) {
-		VMOVUPS(from, y)
-		apply(y)
-		VMOVUPS(y, to)
-	})
+	step(read, func(y VecVirtual, to Mem) { VMOVUPS(y, to) })
 	ADDQ(Imm(vector), i)
 	SUBQ(Imm(vector), left)
 	JG(LabelRef("vector"))
 	Label("rest")
-	step(func(from, to Mem, y VecVirtual) {
+	step(func(from Mem) VecVirtual {
+		y := YMM()
 		VMASKMOVPS(from, last, y)
-		apply(y)
-		VMASKMOVPS(y, last, to)
-	})
+		return y
+	}, func(y VecVirtual, to Mem) { VMASKMOVPS(y, last, to) })
 	ADDQ(lds, src)
 	ADDQ(ldd, dst)
+	if join {
+		ADDQ(ldd, more)
+	}
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	end()
