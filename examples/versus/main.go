@@ -7,9 +7,8 @@
 // the machine does meets both. PyTorch runs with 1 and with 2 threads, and the
 // faster counts. In cases called tuned so does the faster way for it to lay out
 // images, and to answer with batch norms or with these folded into convolutions.
-// Before anything is
-// timed both sides get the same weights and inputs, and their losses, gradients
-// and answers must agree.
+// Before anything is timed both sides get the same weights and inputs, and their
+// losses, gradients and answers must agree.
 //
 // The folder runs/versus has the table and a picture of the ratios. Without
 // PyTorch the command says how to install it and times this library alone.
