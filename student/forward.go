@@ -2,8 +2,11 @@ package student
 
 import (
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -19,11 +22,14 @@ import (
 // row comes to depends neither on the others nor on what was computed before.
 type forward[F kernel.Float] struct {
 	plan     *plan.Plan
-	machine  *plan.Machine[F]
+	program  *plan.Program[F]
 	in       []*tensor.Dense // of the batch at hand
 	versions []uint64        // of the parameters that it was compiled with
-	rows     int
+	rows     int             // at once, at most
 	packed   bool
+
+	mu   sync.Mutex
+	idle []*plan.Machine[F]
 }
 
 // runner is a forward of either dtype.
@@ -98,20 +104,63 @@ func (f *forward[F]) run(m *Model, batch data.Batch, rows int, taps []string, ou
 	for _, name := range taps {
 		out[name] = room(out[name], m.dtype, batch.N, f.plan.Shape(f.value(name)))
 	}
-	for from := 0; from < batch.N; from += f.rows {
-		n := min(f.rows, batch.N-from)
-		for i, v := range f.in {
-			f.machine.Bind(i, rowsOf[F](v, from, n))
+	f.share(batch.N, func(from, n int) { f.some(taps, out, from, n) })
+	return nil
+}
+
+// share calls do for parts of so many rows, on many threads if there are several:
+// each then does all steps for its rows, which stay near its processor.
+func (f *forward[F]) share(rows int, do func(from, n int)) {
+	parts := (rows + f.rows - 1) / f.rows
+	if parts < 2 {
+		do(0, rows)
+		return
+	}
+	threads := runtime.GOMAXPROCS(0)
+	parts = (parts + threads - 1) / threads * threads
+	size := (rows + parts - 1) / parts
+	kernel.Rows((rows+size-1)/size, math.MaxInt32, func(first, last int) {
+		for from := first * size; from < min(last*size, rows); from += size {
+			do(from, min(size, rows-from))
 		}
-		f.machine.Run(n)
-		for _, name := range taps {
-			copy(rowsOf[F](out[name], from, n), f.machine.Result(f.value(name), n))
-		}
+	})
+}
+
+// some computes taps of n rows.
+func (f *forward[F]) some(taps []string, out data.Signals, from, n int) {
+	m := f.take()
+	for i, v := range f.in {
+		m.Bind(i, rowsOf[F](v, from, n))
+	}
+	m.Run(n)
+	for _, name := range taps {
+		copy(rowsOf[F](out[name], from, n), m.Result(f.value(name), n))
 	}
 	for i := range f.in {
-		f.machine.Bind(i, nil)
+		m.Bind(i, nil)
 	}
-	return nil
+	f.give(m)
+}
+
+// take is a machine for the program, which nobody else uses until it is given
+// back.
+func (f *forward[F]) take() *plan.Machine[F] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := len(f.idle) - 1
+	if last < 0 {
+		return f.program.Machine()
+	}
+	m := f.idle[last]
+	f.idle = f.idle[:last]
+	m.Use(f.program)
+	return m
+}
+
+func (f *forward[F]) give(m *plan.Machine[F]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.idle = append(f.idle, m)
 }
 
 // checkInput is the input, side by side in memory. It refuses one of another
@@ -143,7 +192,7 @@ func (f *forward[F]) value(tap string) int {
 // compile binds the plan to the parameters as they are. Weights are packed when
 // they are seen again: those of a model that learns never are.
 func (f *forward[F]) compile(m *Model) error {
-	same := f.machine != nil && f.current(m)
+	same := f.program != nil && f.current(m)
 	if same && f.packed {
 		return nil
 	}
@@ -161,11 +210,7 @@ func (f *forward[F]) compile(m *Model) error {
 	if err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
-	if f.machine == nil {
-		f.machine, f.rows = g.Machine(), g.Rows()
-	}
-	f.machine.Use(g)
-	f.packed = same
+	f.program, f.rows, f.packed = g, g.Rows(), same
 	return nil
 }
 
