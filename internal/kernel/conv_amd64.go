@@ -55,7 +55,7 @@ func (g *framing) leave(y, plus, sums, bias []float32, f *frame, group int, act 
 		to, change := nth(y, plane, pixels), newChange(bias, group*g.out+o, act)
 		from := sums[o*f.whole()+image*f.image():]
 		if plus == nil {
-			move(to, from, g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
+			move(to, from, g.result[0], g.result[1], g.result[1], f.pitch[1], 0, &change)
 		} else {
 			join(to, nth(plus, plane, pixels), from, g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
 		}
@@ -110,7 +110,7 @@ func (g *framing) enterGrad(dst, dy []float32, f *frame, group int) {
 	pixels := g.result[0] * g.result[1]
 	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
 		to := dst[f.at(o, 0, 0)+image*f.image()+rows.first*f.pitch[1]+columns.first:]
-		move(to, nth(dy, plane, pixels), g.result[0], g.result[1], f.pitch[1], g.result[1], &unchanged)
+		move(to, nth(dy, plane, pixels), g.result[0], g.result[1], f.pitch[1], g.result[1], f.fill(columns), &unchanged)
 	})
 }
 
@@ -218,9 +218,10 @@ func (g *framing) place(dst, dy []float32, f *frame, group int) {
 	for o := range g.out {
 		f.blank(nth(dst, o, f.whole()), run{n: rows}, run{n: columns})
 	}
+	fill := f.fill(run{n: columns})
 	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
 		to := dst[o*f.whole()+image*f.image():]
-		move(to, nth(dy, plane, pixels), rows, columns, f.pitch[1], g.result[1], &unchanged)
+		move(to, nth(dy, plane, pixels), rows, columns, f.pitch[1], g.result[1], fill, &unchanged)
 	})
 }
 

@@ -178,21 +178,36 @@ func (g *framing) enter(dst, x []float32, f *frame, group int) {
 	}
 }
 
-// blank zeroes what is not in some rows and columns of the images of a plane.
+// blank zeroes what is not in some rows and columns of the images of a plane, but
+// for gaps between rows, if whoever copies the rows fills those.
 func (f *frame) blank(plane []float32, rows, columns run) {
 	done := 0
-	if columns.n > 0 {
+	if rows.n > 0 && columns.n > 0 {
+		height := rows.n
+		if f.gap(columns) <= lanes {
+			height = 1
+		}
 		for image := range f.images {
-			for r := range rows.n {
-				start := image*f.image() + (rows.first+r)*f.pitch[1] + columns.first
-				for gap := plane[done:start]; len(gap) > 0; gap = gap[1:] { // few: a call costs more
-					gap[0] = 0
-				}
-				done = start + columns.n
+			first := image*f.image() + rows.first*f.pitch[1] + columns.first
+			for r := range height {
+				clear(plane[done : first+r*f.pitch[1]])
+				done = first + r*f.pitch[1] + columns.n
 			}
+			done = first + (rows.n-1)*f.pitch[1] + columns.n
 		}
 	}
 	clear(plane[done:])
+}
+
+// gap is from the end of a row to the beginning of the next.
+func (f *frame) gap(columns run) int { return f.pitch[1] - columns.n }
+
+// fill is how many elements are to become 0 between rows that are copied.
+func (f *frame) fill(columns run) int {
+	if n := f.gap(columns); n <= lanes {
+		return n
+	}
+	return 0
 }
 
 // eachPlane calls f for some channels of all images, of all that an image has.
@@ -212,16 +227,19 @@ func (g *framing) enterPhase(dst, image []float32, f *frame, rows, columns run) 
 	dst, image = dst[rows.first*f.pitch[1]+columns.first:], image[rows.pixel*g.Size[1]+columns.pixel:]
 	switch ldi := g.Stride[0] * g.Size[1]; g.Stride[1] {
 	case 1:
-		move(dst, image, rows.n, columns.n, f.pitch[1], ldi, &unchanged)
+		move(dst, image, rows.n, columns.n, f.pitch[1], ldi, f.fill(columns), &unchanged)
 		return
 	case 2:
-		halve(dst, image, rows.n, columns.n, f.pitch[1], ldi)
+		halve(dst, image, rows.n, columns.n, f.pitch[1], ldi, f.fill(columns))
 		return
 	}
 	for r := range rows.n {
 		to, from := dst[r*f.pitch[1]:][:columns.n], image[r*g.Stride[0]*g.Size[1]:]
 		for i := range to {
 			to[i] = from[i*g.Stride[1]]
+		}
+		if r > 0 {
+			clear(dst[r*f.pitch[1]-f.fill(columns) : r*f.pitch[1]])
 		}
 	}
 }
@@ -234,7 +252,7 @@ func (g *framing) leavePhase(image, src []float32, f *frame, rows, columns run) 
 	}
 	image, src = image[rows.pixel*g.Size[1]+columns.pixel:], src[rows.first*f.pitch[1]+columns.first:]
 	if g.Stride[1] == 1 {
-		move(image, src, rows.n, columns.n, g.Stride[0]*g.Size[1], f.pitch[1], &unchanged)
+		move(image, src, rows.n, columns.n, g.Stride[0]*g.Size[1], f.pitch[1], 0, &unchanged)
 		return
 	}
 	for r := range rows.n {
@@ -249,15 +267,14 @@ func (g *framing) leavePhase(image, src []float32, f *frame, rows, columns run) 
 func join(dst, more, src []float32, rows, width, ldd, lds int, c *change) {
 	last := (rows-1)*ldd + width - 1
 	_, _, _ = dst[last], more[last], src[(rows-1)*lds+width-1]
-	joinRows(rows, width, &dst[0], 4*ldd, &more[0], &src[0], 4*lds, mask((width-1)%lanes+1), (*[3]float32)(unsafe.Pointer(c)))
+	joinRows(rows, width, &dst[0], 4*ldd, &more[0], &src[0], 4*lds, mask((width-1)%lanes+1), mask(0), (*[3]float32)(unsafe.Pointer(c)))
 }
 
-// halve copies every second element of rows, which are ldd and lds apart: so many
-// of each.
-func halve(dst, src []float32, rows, width, ldd, lds int) {
+// halve copies every second element of rows, as move copies all.
+func halve(dst, src []float32, rows, width, ldd, lds, fill int) {
 	_, _ = dst[(rows-1)*ldd+width-1], src[(rows-1)*lds+2*(width-1)]
 	tail := (width-1)%lanes + 1
-	halveRows(rows, width, &dst[0], 4*ldd, &src[0], 4*lds, mask(2*tail-1), mask(tail))
+	halveRows(rows, width, &dst[0], 4*ldd, &src[0], 4*lds, mask(2*tail-1), mask(tail), mask(fill))
 }
 
 // A change is what moved rows become: max(x + plus, least) + last.
@@ -278,8 +295,9 @@ func newChange(bias []float32, i int, act Act) change {
 	return c
 }
 
-// move copies rows of some elements, which are ldd and lds apart.
-func move(dst, src []float32, rows, width, ldd, lds int, c *change) {
+// move copies rows of some elements, which are ldd and lds apart, and zeroes a few
+// between them, fill each time.
+func move(dst, src []float32, rows, width, ldd, lds, fill int, c *change) {
 	_, _ = dst[(rows-1)*ldd+width-1], src[(rows-1)*lds+width-1]
-	moveRows(rows, width, &dst[0], 4*ldd, &src[0], 4*lds, mask((width-1)%lanes+1), (*[3]float32)(unsafe.Pointer(c)))
+	moveRows(rows, width, &dst[0], 4*ldd, &src[0], 4*lds, mask((width-1)%lanes+1), mask(fill), (*[3]float32)(unsafe.Pointer(c)))
 }

@@ -149,20 +149,20 @@ func dots3x2(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c
 //go:noescape
 func dots4x4(rows int, n int, a *float32, lda int, b *float32, offsets *int32, c *float32, ldc int, mode int)
 
-// moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has.
+// moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has, and gap those between it and the next that become 0.
 //
 //go:noescape
-func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, change *[3]float32)
+func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, gap *int32, change *[3]float32)
 
 // joinRows is moveRows of x + change[0] plus an element of more, whose rows are as far apart as those of dst.
 //
 //go:noescape
-func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, change *[3]float32)
+func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, gap *int32, change *[3]float32)
 
-// halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.
+// halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, of those that it has, and of those between rows that become 0.
 //
 //go:noescape
-func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32)
+func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32, gap *int32)
 
 // quartersMax8 writes the largest of each 2x2 elements of pairs of rows of src, which are lds bytes apart, to rows of dst, width of each, one after the other, and which it was to winners, if that is not nil. places are those of the first 8 upper left elements, as far as the other three are from them, and as far as a pair of rows is from the next. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.
 //

@@ -17145,20 +17145,23 @@ writeOf4:
 	VZEROUPPER
 	RET
 
-// func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, change *[3]float32)
+// func moveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, mask *int32, gap *int32, change *[3]float32)
 // Requires: AVX
-TEXT ·moveRows(SB), NOSPLIT, $0-64
+TEXT ·moveRows(SB), NOSPLIT, $0-72
 	MOVQ         rows+0(FP), AX
 	MOVQ         dst+16(FP), CX
 	MOVQ         ldd+24(FP), DX
 	MOVQ         src+32(FP), BX
 	MOVQ         lds+40(FP), SI
-	MOVQ         change+56(FP), DI
+	MOVQ         change+64(FP), DI
 	MOVQ         mask+48(FP), R8
+	VXORPS       Y2, Y2, Y2
 	VMOVDQU      (R8), Y0
-	VBROADCASTSS (DI), Y1
-	VBROADCASTSS 4(DI), Y2
-	VBROADCASTSS 8(DI), Y3
+	MOVQ         gap+56(FP), R8
+	VMOVDQU      (R8), Y1
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
 	MOVQ         width+8(FP), DI
 
 row:
@@ -17168,42 +17171,49 @@ row:
 	JLE  rest
 
 vector:
-	VMOVUPS (BX)(R8*4), Y4
-	VADDPS  Y1, Y4, Y4
-	VMAXPS  Y4, Y2, Y4
-	VADDPS  Y3, Y4, Y4
-	VMOVUPS Y4, (CX)(R8*4)
+	VMOVUPS (BX)(R8*4), Y6
+	VADDPS  Y3, Y6, Y6
+	VMAXPS  Y6, Y4, Y6
+	VADDPS  Y5, Y6, Y6
+	VMOVUPS Y6, (CX)(R8*4)
 	ADDQ    $0x08, R8
 	SUBQ    $0x08, R9
 	JG      vector
 
 rest:
-	VMASKMOVPS (BX)(R8*4), Y0, Y4
-	VADDPS     Y1, Y4, Y4
-	VMAXPS     Y4, Y2, Y4
-	VADDPS     Y3, Y4, Y4
-	VMASKMOVPS Y4, Y0, (CX)(R8*4)
+	VMASKMOVPS (BX)(R8*4), Y0, Y6
+	VADDPS     Y3, Y6, Y6
+	VMAXPS     Y6, Y4, Y6
+	VADDPS     Y5, Y6, Y6
+	VMASKMOVPS Y6, Y0, (CX)(R8*4)
+	DECQ       AX
+	JZ         done
+	VMASKMOVPS Y2, Y1, (CX)(DI*4)
 	ADDQ       SI, BX
 	ADDQ       DX, CX
-	DECQ       AX
-	JNZ        row
+	JMP        row
+
+done:
 	VZEROUPPER
 	RET
 
-// func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, change *[3]float32)
+// func joinRows(rows int, width int, dst *float32, ldd int, more *float32, src *float32, lds int, mask *int32, gap *int32, change *[3]float32)
 // Requires: AVX
-TEXT ·joinRows(SB), NOSPLIT, $0-72
+TEXT ·joinRows(SB), NOSPLIT, $0-80
 	MOVQ         rows+0(FP), AX
 	MOVQ         dst+16(FP), CX
 	MOVQ         ldd+24(FP), DX
 	MOVQ         src+40(FP), BX
 	MOVQ         lds+48(FP), SI
-	MOVQ         change+64(FP), DI
+	MOVQ         change+72(FP), DI
 	MOVQ         mask+56(FP), R8
+	VXORPS       Y2, Y2, Y2
 	VMOVDQU      (R8), Y0
-	VBROADCASTSS (DI), Y1
-	VBROADCASTSS 4(DI), Y2
-	VBROADCASTSS 8(DI), Y3
+	MOVQ         gap+64(FP), R8
+	VMOVDQU      (R8), Y1
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS 4(DI), Y4
+	VBROADCASTSS 8(DI), Y5
 	MOVQ         more+32(FP), DI
 	MOVQ         width+8(FP), R8
 
@@ -17214,36 +17224,40 @@ row:
 	JLE  rest
 
 vector:
-	VMOVUPS (BX)(R9*4), Y4
-	VADDPS  Y1, Y4, Y4
-	VMOVUPS (DI)(R9*4), Y5
-	VADDPS  Y5, Y4, Y4
-	VMAXPS  Y4, Y2, Y4
-	VADDPS  Y3, Y4, Y4
-	VMOVUPS Y4, (CX)(R9*4)
+	VMOVUPS (BX)(R9*4), Y6
+	VADDPS  Y3, Y6, Y6
+	VMOVUPS (DI)(R9*4), Y7
+	VADDPS  Y7, Y6, Y6
+	VMAXPS  Y6, Y4, Y6
+	VADDPS  Y5, Y6, Y6
+	VMOVUPS Y6, (CX)(R9*4)
 	ADDQ    $0x08, R9
 	SUBQ    $0x08, R10
 	JG      vector
 
 rest:
-	VMASKMOVPS (BX)(R9*4), Y0, Y4
-	VADDPS     Y1, Y4, Y4
-	VMASKMOVPS (DI)(R9*4), Y0, Y5
-	VADDPS     Y5, Y4, Y4
-	VMAXPS     Y4, Y2, Y4
-	VADDPS     Y3, Y4, Y4
-	VMASKMOVPS Y4, Y0, (CX)(R9*4)
+	VMASKMOVPS (BX)(R9*4), Y0, Y6
+	VADDPS     Y3, Y6, Y6
+	VMASKMOVPS (DI)(R9*4), Y0, Y7
+	VADDPS     Y7, Y6, Y6
+	VMAXPS     Y6, Y4, Y6
+	VADDPS     Y5, Y6, Y6
+	VMASKMOVPS Y6, Y0, (CX)(R9*4)
+	DECQ       AX
+	JZ         done
+	VMASKMOVPS Y2, Y1, (CX)(R8*4)
 	ADDQ       SI, BX
 	ADDQ       DX, CX
 	ADDQ       DX, DI
-	DECQ       AX
-	JNZ        row
+	JMP        row
+
+done:
 	VZEROUPPER
 	RET
 
-// func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32)
+// func halveRows(rows int, width int, dst *float32, ldd int, src *float32, lds int, last *int32, kept *int32, gap *int32)
 // Requires: AVX, AVX2
-TEXT ·halveRows(SB), NOSPLIT, $0-64
+TEXT ·halveRows(SB), NOSPLIT, $0-72
 	MOVQ    rows+0(FP), AX
 	MOVQ    dst+16(FP), CX
 	MOVQ    ldd+24(FP), DX
@@ -17251,8 +17265,11 @@ TEXT ·halveRows(SB), NOSPLIT, $0-64
 	MOVQ    lds+40(FP), SI
 	MOVQ    width+8(FP), DI
 	MOVQ    last+48(FP), R8
+	VXORPS  Y4, Y4, Y4
 	MOVQ    kept+56(FP), R9
 	VMOVDQU (R9), Y2
+	MOVQ    gap+64(FP), R9
+	VMOVDQU (R9), Y3
 	VMOVDQU (R8), Y0
 	VMOVDQU 32(R8), Y1
 
@@ -17264,26 +17281,30 @@ row:
 	JLE  rest
 
 vector:
-	VMOVUPS (R9), Y3
-	VMOVUPS 32(R9), Y4
-	VSHUFPS $0x88, Y4, Y3, Y3
-	VPERMPD $0xd8, Y3, Y3
-	VMOVUPS Y3, (R8)
+	VMOVUPS (R9), Y5
+	VMOVUPS 32(R9), Y6
+	VSHUFPS $0x88, Y6, Y5, Y5
+	VPERMPD $0xd8, Y5, Y5
+	VMOVUPS Y5, (R8)
 	ADDQ    $0x20, R8
 	ADDQ    $0x40, R9
 	SUBQ    $0x08, R10
 	JG      vector
 
 rest:
-	VMASKMOVPS (R9), Y0, Y3
-	VMASKMOVPS 32(R9), Y1, Y4
-	VSHUFPS    $0x88, Y4, Y3, Y3
-	VPERMPD    $0xd8, Y3, Y3
-	VMASKMOVPS Y3, Y2, (R8)
+	VMASKMOVPS (R9), Y0, Y5
+	VMASKMOVPS 32(R9), Y1, Y6
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPERMPD    $0xd8, Y5, Y5
+	VMASKMOVPS Y5, Y2, (R8)
+	DECQ       AX
+	JZ         done
+	VMASKMOVPS Y4, Y3, (CX)(DI*4)
 	ADDQ       SI, BX
 	ADDQ       DX, CX
-	DECQ       AX
-	JNZ        row
+	JMP        row
+
+done:
 	VZEROUPPER
 	RET
 

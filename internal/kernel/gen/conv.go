@@ -177,14 +177,15 @@ func pairs(a, b VecVirtual) VecVirtual {
 // rowMoving copies rows between arrays in which they are apart differently, and
 // adds others to them if join is set.
 func rowMoving(name string, join bool) {
-	params, doc := "", "moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has."
+	params, doc := "", "moveRows copies rows of some elements, 1 or more, from src to dst, where they are lds and ldd bytes apart: (x + change[0] max change[1]) + change[2]. mask has the elements that the last vector of a row has, and gap those between it and the next that become 0."
 	if join {
 		params, doc = "more *float32, ", "joinRows is moveRows of x + change[0] plus an element of more, whose rows are as far apart as those of dst."
 	}
-	begin(name, "func(rows, width int, dst *float32, ldd int, "+params+"src *float32, lds int, mask *int32, change *[3]float32)", doc)
+	begin(name, "func(rows, width int, dst *float32, ldd int, "+params+"src *float32, lds int, mask, gap *int32, change *[3]float32)", doc)
 	rows, dst, ldd, src, lds := load("rows"), load("dst"), load("ldd"), load("src"), load("lds")
-	change, mask, last := load("change"), load("mask"), YMM()
+	change, mask, last, gap, none := load("change"), load("mask"), YMM(), YMM(), zero()
 	VMOVDQU(at(mask, 0), last)
+	VMOVDQU(at(load("gap"), 0), gap)
 	var changes [3]VecVirtual
 	for i := range changes {
 		changes[i] = YMM()
@@ -223,24 +224,33 @@ func rowMoving(name string, join bool) {
 		VMASKMOVPS(from, last, y)
 		return y
 	}, func(y VecVirtual, to Mem) { VMASKMOVPS(y, last, to) })
+	DECQ(rows)
+	JZ(LabelRef("done"))
+	fillGap(gap, none, dst, width)
 	ADDQ(lds, src)
 	ADDQ(ldd, dst)
 	if join {
 		ADDQ(ldd, more)
 	}
-	DECQ(rows)
-	JNZ(LabelRef("row"))
+	JMP(LabelRef("row"))
+	Label("done")
 	end()
+}
+
+// fillGap writes zeros between rows.
+func fillGap(gap, none VecVirtual, row, width Register) {
+	VMASKMOVPS(none, gap, Mem{Base: row, Index: width, Scale: 4})
 }
 
 // rowHalving copies every second element of rows.
 func rowHalving() {
-	begin("halveRows", "func(rows, width int, dst *float32, ldd int, src *float32, lds int, last, kept *int32)",
-		"halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, and of those that it has.")
+	begin("halveRows", "func(rows, width int, dst *float32, ldd int, src *float32, lds int, last, kept, gap *int32)",
+		"halveRows copies every second element of rows, from the first on, width of each, from src to dst, where rows are lds and ldd bytes apart. last and kept are masks of the 16 elements that the last vector of a row is made of, of those that it has, and of those between rows that become 0.")
 	rows, dst, ldd, src, lds := load("rows"), load("dst"), load("ldd"), load("src"), load("lds")
 	width, mask := load("width"), load("last")
-	low, high, kept := YMM(), YMM(), YMM()
+	low, high, kept, gap, none := YMM(), YMM(), YMM(), YMM(), zero()
 	VMOVDQU(at(load("kept"), 0), kept)
+	VMOVDQU(at(load("gap"), 0), gap)
 	VMOVDQU(at(mask, 0), low)
 	VMOVDQU(at(mask, vector), high)
 	to, from, left := GP64(), GP64(), GP64()
@@ -267,9 +277,12 @@ func rowHalving() {
 	VMASKMOVPS(at(from, vector), high, b)
 	y := even(a, b)
 	VMASKMOVPS(y, kept, at(to, 0))
+	DECQ(rows)
+	JZ(LabelRef("done"))
+	fillGap(gap, none, dst, width)
 	ADDQ(lds, src)
 	ADDQ(ldd, dst)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
+	JMP(LabelRef("row"))
+	Label("done")
 	end()
 }
