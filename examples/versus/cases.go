@@ -65,6 +65,7 @@ var cases = []match{
 	stepCase("mlp_step_b512", perceptrons, 512, false, some),
 	stepCase("mlp_step_b128_cached", perceptrons, 128, true, some),
 	stepCase("cnn_step_b64", cnns, 64, false, some),
+	tuned(stepCase("cnn_step_b64_tuned", cnns, 64, false, some)),
 	stepCase("resnet_step_b64", resnets, 64, false, few),
 	tuned(stepCase("resnet_step_b64_tuned", resnets, 64, false, few)),
 	{name: "epoch_mlp", task: step("epoch", 128, false), open: openEpoch, gflop: nan, turn: once},
