@@ -1,12 +1,16 @@
-// Summary checks the summary.json of examples/digits: that it has what the
-// README quotes, and that the distilled students beat those that had no
-// teacher.
+// Summary checks the summary.json of an example: that it has what the README
+// quotes, and that the distilled students beat those that had no teacher. Two
+// numbers behind its path are the least mean accuracy of the distilled students,
+// and the least mean difference.
+//
+//	go run .ci/summary.go runs/cnn/summary.json 0.95 0.03
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 )
 
 // An arm is students of one kind, one for each seed.
@@ -31,13 +35,13 @@ type summary struct {
 }
 
 func main() {
-	if err := check(os.Args[1]); err != nil {
+	if err := check(os.Args[1], os.Args[2:]); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
 }
 
-func check(path string) error {
+func check(path string, least []string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -60,6 +64,19 @@ func check(path string) error {
 		return fmt.Errorf("difference is %v in [%v, %v]; want 0 < low <= mean <= high", d.Mean, d.Low, d.High)
 	case len(s.Regimes) == 0:
 		return fmt.Errorf("regimes is empty; want 1 or more")
+	}
+	accuracy := 0.0
+	for _, a := range s.Student.Accuracy {
+		accuracy += a / float64(seeds)
+	}
+	for i, value := range []float64{accuracy, d.Mean}[:len(least)] {
+		bound, err := strconv.ParseFloat(least[i], 64)
+		if err != nil {
+			return err
+		}
+		if !(value >= bound) {
+			return fmt.Errorf("the %s is %v; want %v or more", [...]string{"mean accuracy of students", "mean difference"}[i], value, bound)
+		}
 	}
 	return nil
 }
