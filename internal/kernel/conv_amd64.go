@@ -1,44 +1,68 @@
 package kernel
 
+// A part is what one thread does at a time: a group of some images, in a frame.
+type part struct {
+	frame
+	i, group, first int // its number, its group, and the first of its images
+
+	image   []float32 // in the frame
+	sums    []float32 // rows of results, one for each place of the window
+	offsets []int32   // of taps
+}
+
+// parts is in how many parts the work is done, with frames like these and so
+// many rows of results.
+func (g *framing) parts(frameOf func(images int) frame, rows int) int {
+	one := frameOf(1)
+	return g.split(one.elements()+rows*one.whole()) * g.Groups
+}
+
+// each calls f for so many parts, of which threads take a share each.
+func (g *framing) each(parts int, frameOf func(images int) frame, rows, taps int, f func(p *part)) {
+	split(rangerFunc(func(from, to int) {
+		most := frameOf(g.chunk)
+		image, sums, offsets := borrow[float32](most.elements()), borrow[float32](rows*most.whole()), borrow[int32](taps)
+		defer giveBack(image)
+		defer giveBack(sums)
+		defer giveBack(offsets)
+		for i := from; i < to; i++ {
+			first := i / g.Groups * g.chunk
+			f(&part{
+				frame: frameOf(min(g.chunk, g.images-first)), i: i, group: i % g.Groups, first: first,
+				image: *image, sums: *sums, offsets: *offsets,
+			})
+		}
+	}), parts, g.work())
+}
+
 // convolve32 is ConvolveAdd in frames, or says that it has to be done elsewhere.
 func convolve32(y, x, w, bias, plus []float32, c Conv, images int, act Act) bool {
 	g := framed(c, images)
 	if g == nil {
 		return false
 	}
-	one := g.forward(1)
-	chunks := g.split(one.elements() + g.out*one.whole())
 	k := g.in * g.taps()
-	split(rangerFunc(func(from, to int) {
-		f := g.forward(g.chunk)
-		frame, sums, offsets := borrow[float32](f.elements()), borrow[float32](g.out*f.whole()), borrow[int32](k)
-		defer giveBack(frame)
-		defer giveBack(sums)
-		defer giveBack(offsets)
-		for i := from; i < to; i++ {
-			group, first, images := g.part(i)
-			f := g.forward(images)
-			g.offsets(*offsets, &f)
-			g.enter(*frame, x[first*g.inputs():], &f, group)
-			multiplyFramed(*sums, nth(w, group, g.out*k), *frame, *offsets, g.out, f.whole())
-			to, more := y[first*g.results():], plus
-			if plus != nil {
-				more = plus[first*g.results():]
-			}
-			g.leave(to, more, *sums, bias, &f, group, act)
+	g.each(g.parts(g.forward, g.out), g.forward, g.out, k, func(p *part) {
+		g.see(p)
+		g.enter(p, x[p.first*g.inputs():])
+		multiplyFramed(p.sums, nth(w, p.group, g.out*k), p.image, p.offsets, g.out, p.whole())
+		to, more := y[p.first*g.results():], plus
+		if plus != nil {
+			more = plus[p.first*g.results():]
 		}
-	}), chunks*g.Groups, g.work())
+		g.leave(p, to, more, bias, act)
+	})
 	return true
 }
 
-// offsets are those of the taps, in bytes: channel by channel, row by row.
-func (g *framing) offsets(dst []int32, f *frame) {
-	i := 0
+// see sets the offsets of the taps, in bytes: channel by channel, row by row.
+func (g *framing) see(p *part) {
+	i, dst := 0, p.offsets
 	for channel := range g.in {
 		for tap := range g.taps() {
 			y, x := tap/g.Kernel[1]*g.Dilation[0], tap%g.Kernel[1]*g.Dilation[1]
-			place := f.at(channel, y%g.Stride[0], x%g.Stride[1])
-			dst[i] = int32(4 * (place + y/g.Stride[0]*f.pitch[1] + x/g.Stride[1]))
+			place := p.at(channel, y%g.Stride[0], x%g.Stride[1])
+			dst[i] = int32(4 * (place + y/g.Stride[0]*p.pitch[1] + x/g.Stride[1]))
 			i++
 		}
 	}
@@ -49,15 +73,15 @@ func (g *framing) offsets(dst []int32, f *frame) {
 
 // leave copies what taps came to for some images to y (images, Out, ...), and adds
 // plus if it is not nil.
-func (g *framing) leave(y, plus, sums, bias []float32, f *frame, group int, act Act) {
+func (g *framing) leave(p *part, y, plus, bias []float32, act Act) {
 	pixels := g.result[0] * g.result[1]
-	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
-		to, change := nth(y, plane, pixels), newChange(bias, group*g.out+o, act)
-		from := sums[o*f.whole()+image*f.image():]
+	p.eachPlane(g.Out, g.out, func(o, image, plane int) {
+		to, change := nth(y, plane, pixels), newChange(bias, p.group*g.out+o, act)
+		from := p.sums[o*p.whole()+image*p.apart():]
 		if plus == nil {
-			move(to, from, g.result[0], g.result[1], g.result[1], f.pitch[1], 0, &change)
+			move(to, from, g.result[0], g.result[1], g.result[1], p.pitch[1], 0, &change)
 		} else {
-			join(to, nth(plus, plane, pixels), from, g.result[0], g.result[1], g.result[1], f.pitch[1], &change)
+			join(to, nth(plus, plane, pixels), from, g.result[0], g.result[1], g.result[1], p.pitch[1], &change)
 		}
 		if act > ReLU {
 			activate(to, to, act)
@@ -72,59 +96,48 @@ func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool {
 	if g == nil {
 		return false
 	}
-	one := g.backward(1)
-	chunks := g.split(one.elements() + g.in*one.whole())
 	k := g.out * g.taps()
-	split(rangerFunc(func(from, to int) {
-		f := g.backward(g.chunk)
-		frame, sums := borrow[float32](f.elements()), borrow[float32](g.in*f.whole())
-		weights, offsets := borrow[float32](g.in*k), borrow[int32](k)
-		defer giveBack(frame)
-		defer giveBack(sums)
+	g.each(g.parts(g.backward, g.in), g.backward, g.in, k, func(p *part) {
+		weights := borrow[float32](g.in * k)
 		defer giveBack(weights)
-		defer giveBack(offsets)
-		for i := from; i < to; i++ {
-			group, first, images := g.part(i)
-			f := g.backward(images)
-			g.enterGrad(*frame, dy[first*g.results():], &f, group)
-			out := dx[first*g.inputs():]
-			g.clear(out, images, group)
-			for phase := range g.Stride[0] * g.Stride[1] {
-				y, x := phase/g.Stride[1], phase%g.Stride[1]
-				if n := g.turn(*weights, *offsets, nth(w, group, g.in*k), &f, y, x); n > 0 {
-					multiplyFramed(*sums, *weights, *frame, (*offsets)[:n], g.in, f.whole())
-					g.leaveGrad(out, *sums, &f, group, y, x)
-				}
+		g.enterGrad(p, dy[p.first*g.results():])
+		out := dx[p.first*g.inputs():]
+		g.clear(p, out)
+		for phase := range g.Stride[0] * g.Stride[1] {
+			y, x := phase/g.Stride[1], phase%g.Stride[1]
+			if n := g.turn(p, *weights, nth(w, p.group, g.in*k), y, x); n > 0 {
+				multiplyFramed(p.sums, *weights, p.image, p.offsets[:n], g.in, p.whole())
+				g.leaveGrad(p, out, y, x)
 			}
 		}
-	}), chunks*g.Groups, g.work())
+	})
 	return true
 }
 
 // enterGrad copies the gradient of the result into its frame.
-func (g *framing) enterGrad(dst, dy []float32, f *frame, group int) {
+func (g *framing) enterGrad(p *part, dy []float32) {
 	rows, columns := run{first: g.reach(0), n: g.result[0]}, run{first: g.reach(1), n: g.result[1]}
 	for o := range g.out {
-		f.blank(dst[f.at(o, 0, 0):][:f.plane], rows, columns)
+		p.blank(p.image[p.at(o, 0, 0):][:p.plane], rows, columns)
 	}
 	pixels := g.result[0] * g.result[1]
-	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
-		to := dst[f.at(o, 0, 0)+image*f.image()+rows.first*f.pitch[1]+columns.first:]
-		move(to, nth(dy, plane, pixels), g.result[0], g.result[1], f.pitch[1], g.result[1], f.fill(columns), &unchanged)
+	p.eachPlane(g.Out, g.out, func(o, image, plane int) {
+		to := p.image[p.at(o, 0, 0)+image*p.apart()+rows.first*p.pitch[1]+columns.first:]
+		move(to, nth(dy, plane, pixels), g.result[0], g.result[1], p.pitch[1], g.result[1], p.fill(columns), &unchanged)
 	})
 }
 
 // clear forgets the images of a group: some pixels may be seen by no tap.
-func (g *framing) clear(dx []float32, images, group int) {
-	for image := range images {
-		clear(nth(dx, image*g.Groups+group, g.in*g.Size[0]*g.Size[1]))
+func (g *framing) clear(p *part, dx []float32) {
+	for image := range p.images {
+		clear(nth(dx, image*g.Groups+p.group, g.in*g.Size[0]*g.Size[1]))
 	}
 }
 
 // turn writes what a phase of the gradient of the images is made of: the weights
 // (in, n) of the taps that see it, with all channels of the result, and their
 // offsets.
-func (g *framing) turn(weights []float32, offsets []int32, w []float32, f *frame, y, x int) (n int) {
+func (g *framing) turn(p *part, weights, w []float32, y, x int) (n int) {
 	seeing := 0
 	for tap := range g.taps() {
 		if _, ok := g.sees(tap, y, x); ok {
@@ -139,7 +152,7 @@ func (g *framing) turn(weights []float32, offsets []int32, w []float32, f *frame
 			continue
 		}
 		for o := range g.out {
-			offsets[at] = int32(4 * (f.at(o, 0, 0) + (g.reach(0)-ahead[0])*f.pitch[1] + g.reach(1) - ahead[1]))
+			p.offsets[at] = int32(4 * (p.at(o, 0, 0) + (g.reach(0)-ahead[0])*p.pitch[1] + g.reach(1) - ahead[1]))
 			for channel := range g.in {
 				weights[channel*n+at] = w[(o*g.in+channel)*g.taps()+tap]
 			}
@@ -162,11 +175,11 @@ func (g *framing) sees(tap, y, x int) (ahead [2]int, ok bool) {
 }
 
 // leaveGrad copies a phase to the images that it is of.
-func (g *framing) leaveGrad(dx, sums []float32, f *frame, group, y, x int) {
-	rows, columns := g.phase(0, y, f.windows[0]), g.phase(1, x, f.windows[1])
+func (g *framing) leaveGrad(p *part, dx []float32, y, x int) {
+	rows, columns := g.phase(0, y, p.windows[0]), g.phase(1, x, p.windows[1])
 	pixels := g.Size[0] * g.Size[1]
-	g.eachPlane(f.images, g.In, group*g.in, g.in, func(channel, image, plane int) {
-		g.leavePhase(nth(dx, plane, pixels), sums[channel*f.whole()+image*f.image():], f, rows, columns)
+	p.eachPlane(g.In, g.in, func(channel, image, plane int) {
+		g.leavePhase(nth(dx, plane, pixels), p.sums[channel*p.whole()+image*p.apart():], &p.frame, rows, columns)
 	})
 }
 
@@ -177,32 +190,22 @@ func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool {
 	if g == nil {
 		return false
 	}
-	one := g.forward(1)
-	chunks := g.split(one.elements() + g.out*one.whole())
 	k := g.in * g.taps()
 	wide := (k + 3) &^ 3 // as many columns as tiles have
-	parts := borrow[float32](chunks * g.Out * wide)
-	defer giveBack(parts)
-	split(rangerFunc(func(from, to int) {
-		f := g.forward(g.chunk)
-		frame, grads, offsets := borrow[float32](f.elements()), borrow[float32](g.out*f.whole()), borrow[int32](wide)
-		defer giveBack(frame)
-		defer giveBack(grads)
-		defer giveBack(offsets)
-		for i := from; i < to; i++ {
-			group, first, images := g.part(i)
-			f := g.forward(images)
-			g.offsets(*offsets, &f)
-			g.enter(*frame, x[first*g.inputs():], &f, group)
-			g.place(*grads, dy[first*g.results():], &f, group)
-			sumFramed(nth(*parts, i, g.out*wide), *grads, *frame, *offsets, g.out, f.whole())
-		}
-	}), chunks*g.Groups, g.work())
+	parts := g.parts(g.forward, g.out)
+	grads := borrow[float32](parts * g.out * wide) // of each part
+	defer giveBack(grads)
+	g.each(parts, g.forward, g.out, wide, func(p *part) {
+		g.see(p)
+		g.enter(p, x[p.first*g.inputs():])
+		g.place(p, dy[p.first*g.results():])
+		sumFramed(nth(*grads, p.i, g.out*wide), p.sums, p.image, p.offsets, g.out, p.whole())
+	})
 	for o := range g.Out {
 		to := nth(dw, o, k)
-		copy(to, nth(*parts, o, wide))
-		for chunk := 1; chunk < chunks; chunk++ {
-			for i, v := range nth(*parts, chunk*g.Out+o, wide)[:k] {
+		copy(to, nth(*grads, o, wide))
+		for chunk := 1; chunk < parts/g.Groups; chunk++ {
+			for i, v := range nth(*grads, chunk*g.Out+o, wide)[:k] {
 				to[i] += v
 			}
 		}
@@ -212,16 +215,15 @@ func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool {
 
 // place copies the gradient of the result to the places of the window. Those
 // beyond the pitch see zeros alone.
-func (g *framing) place(dst, dy []float32, f *frame, group int) {
-	pixels := g.result[0] * g.result[1]
-	rows, columns := min(g.result[0], f.pitch[0]), min(g.result[1], f.pitch[1])
+func (g *framing) place(p *part, dy []float32) {
+	rows, columns := run{n: min(g.result[0], p.pitch[0])}, run{n: min(g.result[1], p.pitch[1])}
 	for o := range g.out {
-		f.blank(nth(dst, o, f.whole()), run{n: rows}, run{n: columns})
+		p.blank(nth(p.sums, o, p.whole()), rows, columns)
 	}
-	fill := f.fill(run{n: columns})
-	g.eachPlane(f.images, g.Out, group*g.out, g.out, func(o, image, plane int) {
-		to := dst[o*f.whole()+image*f.image():]
-		move(to, nth(dy, plane, pixels), rows, columns, f.pitch[1], g.result[1], fill, &unchanged)
+	pixels := g.result[0] * g.result[1]
+	p.eachPlane(g.Out, g.out, func(o, image, plane int) {
+		to := p.sums[o*p.whole()+image*p.apart():]
+		move(to, nth(dy, plane, pixels), rows.n, columns.n, p.pitch[1], g.result[1], p.fill(columns), &unchanged)
 	})
 }
 

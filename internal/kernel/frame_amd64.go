@@ -44,11 +44,11 @@ func newFrame(images, channels int, size, windows, phases, before, after [2]int)
 // places is how many windows there are up to the last one, with those between
 // rows and images.
 func (f *frame) places() int {
-	return (f.images-1)*f.image() + (f.windows[0]-1)*f.pitch[1] + f.windows[1]
+	return (f.images-1)*f.apart() + (f.windows[0]-1)*f.pitch[1] + f.windows[1]
 }
 
-// image is from an image to the next.
-func (f *frame) image() int { return f.pitch[0] * f.pitch[1] }
+// apart is from an image to the next.
+func (f *frame) apart() int { return f.pitch[0] * f.pitch[1] }
 
 // whole is places, rounded up to what tiles compute.
 func (f *frame) whole() int { return (f.places() + tileColumns - 1) &^ (tileColumns - 1) }
@@ -97,12 +97,6 @@ func (g *framing) split(each int) (chunks int) {
 	chunks = min(g.images, (chunks+shares-1)/shares*shares)
 	g.chunk = (g.images + chunks - 1) / chunks
 	return (g.images + g.chunk - 1) / g.chunk
-}
-
-// part is the group and the images, from first on, of part i of the work.
-func (g *framing) part(i int) (group, first, images int) {
-	first = i / g.Groups * g.chunk
-	return i % g.Groups, first, min(g.chunk, g.images-first)
 }
 
 // inputs and results are the elements of an image, and of what becomes of it.
@@ -163,18 +157,18 @@ func (g *framing) phase(axis, phase, size int) run {
 }
 
 // enter copies images (images, In, H, W) of a group into their frame.
-func (g *framing) enter(dst, x []float32, f *frame, group int) {
-	for y := range f.phases[0] {
-		for x1 := range f.phases[1] {
-			rows, columns := g.phase(0, y, f.size[0]), g.phase(1, x1, f.size[1])
-			for channel := range g.in {
-				f.blank(dst[f.at(channel, y, x1):][:f.plane], rows, columns)
-			}
-			g.eachPlane(f.images, g.In, group*g.in, g.in, func(channel, image, plane int) {
-				to := dst[f.at(channel, y, x1)+image*f.image():]
-				g.enterPhase(to, x[plane*g.Size[0]*g.Size[1]:], f, rows, columns)
-			})
+func (g *framing) enter(p *part, x []float32) {
+	pixels := g.Size[0] * g.Size[1]
+	for phase := range p.phases[0] * p.phases[1] {
+		down, right := phase/p.phases[1], phase%p.phases[1]
+		rows, columns := g.phase(0, down, p.size[0]), g.phase(1, right, p.size[1])
+		for channel := range g.in {
+			p.blank(p.image[p.at(channel, down, right):][:p.plane], rows, columns)
 		}
+		p.eachPlane(g.In, g.in, func(channel, image, plane int) {
+			to := p.image[p.at(channel, down, right)+image*p.apart():]
+			g.enterPhase(to, nth(x, plane, pixels), &p.frame, rows, columns)
+		})
 	}
 }
 
@@ -188,7 +182,7 @@ func (f *frame) blank(plane []float32, rows, columns run) {
 			height = 1
 		}
 		for image := range f.images {
-			first := image*f.image() + rows.first*f.pitch[1] + columns.first
+			first := image*f.apart() + rows.first*f.pitch[1] + columns.first
 			for r := range height {
 				clear(plane[done : first+r*f.pitch[1]])
 				done = first + r*f.pitch[1] + columns.n
@@ -210,11 +204,12 @@ func (f *frame) fill(columns run) int {
 	return 0
 }
 
-// eachPlane calls f for some channels of all images, of all that an image has.
-func (g *framing) eachPlane(images, of, first, channels int, f func(channel, image, plane int)) {
+// eachPlane calls f for the channels of a group, of which an image has so many in
+// all groups: with the number of each plane in x or y.
+func (p *part) eachPlane(all, channels int, f func(channel, image, plane int)) {
 	for channel := range channels {
-		for image := range images {
-			f(channel, image, image*of+first+channel)
+		for image := range p.images {
+			f(channel, image, image*all+p.group*channels+channel)
 		}
 	}
 }
