@@ -5,7 +5,6 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -49,7 +48,7 @@ func (m *Model) runner(taps []string) runner {
 	if m.plan == nil {
 		return nil
 	}
-	key := strings.Join(taps, "\x00")
+	key := fmt.Sprintf("%q", taps)
 	if r := m.forward[key]; r != nil {
 		return r
 	}
@@ -208,20 +207,17 @@ func (f *forward[F]) compile(m *Model) error {
 	}
 	g, err := plan.Compile(f.plan, params, pack)
 	if err != nil {
+		f.program = nil // what there was is of other parameters
 		return fmt.Errorf("student: %w", err)
 	}
 	f.program, f.rows, f.packed = g, g.Rows(), same
 	return nil
 }
 
-// current says that no parameter was written to since the plan was compiled.
+// current says that there are the parameters that the plan was compiled with, and
+// that none was written to since.
 func (f *forward[F]) current(m *Model) bool {
-	for i, p := range m.params.list {
-		if p.Version() != f.versions[i] {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(m.params.list, f.versions, func(p *Param, v uint64) bool { return p.Version() == v })
 }
 
 // rowsOf is the memory of n rows of t from a row on.

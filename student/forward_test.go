@@ -3,6 +3,7 @@ package student_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -69,5 +70,55 @@ func TestPredictWantsRowMajor(t *testing.T) {
 	b.In["x"] = tensor.New(tensor.WithShape(5, 4), tensor.AsFortran(make([]float64, 20)))
 	if _, err := m.Predict(b); err == nil || err.Error() != `student: input "x" is in column-major order; want row-major` {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// What is wrong with a parameter is said each time, and not answered by those that
+// were there before.
+func TestPredictRefusesAgain(t *testing.T) {
+	net := student.Sequence{{"fc", student.Linear{Out: 5}}, {"norm", student.BatchNorm{}}}
+	m, b := must(student.New(net, of(4), 1)), sample(1, 3, 3, 4)
+	for range 2 {
+		must(m.Predict(b, "norm"))
+	}
+	for p := range m.Params() {
+		if p.Name == "norm.running_var" {
+			p.Value.Float64s()[1] = -1
+			p.Touch()
+		}
+	}
+	for range 3 {
+		s, err := m.Predict(b, "norm")
+		if s != nil || err == nil || !strings.Contains(err.Error(), "a variance of -1; want 0 or more") {
+			t.Fatalf("the prediction is %v, the error %v", s, err)
+		}
+	}
+}
+
+// A graph of the model may have parameters besides, which its predictions know
+// nothing of.
+func TestPredictAfterMoreParameters(t *testing.T) {
+	m, b := must(student.New(student.MLP{Out: 3}, of(4), 1)), sample(1, 5, 5, 4)
+	want := floats(must(m.Predict(b))["logits"])
+	must(m.Compile(student.Mode{Rows: 5}, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		return nil, []*gorgonia.Node{b.Layer("more", student.Linear{Out: 4}, taps["logits"])}
+	}))
+	if got := floats(must(m.Predict(b))["logits"]); !slices.Equal(got, want) {
+		t.Errorf("the prediction is %v; it was %v", got, want)
+	}
+}
+
+// Taps are told apart by their names, whatever is in them.
+func TestPredictsTapsOfAnyName(t *testing.T) {
+	m := must(student.New(student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+		first, second := b.Layer("l1", student.Linear{Out: 3}, in["x"]), b.Layer("l2", student.Linear{Out: 5}, in["x"])
+		return student.Taps{"a": first, "b": second, "a\x00b": second}
+	}), of(4), 1))
+	b := sample(1, 6, 6, 4)
+	both := must(m.Predict(b, "b", "a", "b"))
+	must(m.Predict(b, "a", "b"))
+	one := must(m.Predict(b, "a\x00b"))
+	if len(both) != 2 || !slices.Equal(floats(one["a\x00b"]), floats(both["b"])) {
+		t.Errorf("one value is %v and %v", one, both)
 	}
 }

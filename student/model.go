@@ -197,7 +197,10 @@ func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if f := m.runner(taps); f != nil {
-		return out, f.run(m, batch, rows, taps, out)
+		if err := f.run(m, batch, rows, taps, out); err != nil {
+			return nil, err
+		}
+		return out, nil
 	}
 	p, err := m.evaluator(rows)
 	if err != nil {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -21,6 +22,9 @@ var convs = map[string]Conv{
 	"pointwise":  {7, 9, 1, [2]int{4, 3}, Window{Kernel: [2]int{1, 1}}},
 	"all pad":    {3, 4, 1, [2]int{3, 4}, Window{Kernel: [2]int{1, 2}, Pad: [2]int{2, 3}, Stride: [2]int{1, 2}}},
 	"one pixel":  {3, 4, 1, [2]int{5, 4}, Window{Kernel: [2]int{5, 4}}},
+	"wide pad":   {4, 6, 2, [2]int{3, 4}, Window{Kernel: [2]int{2, 3}, Stride: [2]int{3, 2}, Dilation: [2]int{1, 2}, Pad: [2]int{7, 9}}},
+	"one row":    {3, 4, 1, [2]int{1, 6}, Window{Kernel: [2]int{3, 3}, Stride: [2]int{5, 1}, Pad: [2]int{4, 1}}},
+	"long steps": {4, 3, 1, [2]int{9, 11}, Window{Kernel: [2]int{1, 2}, Stride: [2]int{4, 5}, Pad: [2]int{0, 3}}},
 	"many":       {30, 5, 1, [2]int{5, 7}, Window{Kernel: [2]int{3, 5}, Pad: [2]int{1, 2}}},
 }
 
@@ -176,6 +180,21 @@ func checkImages(t *testing.T, c Conv, images int) {
 		}
 		if w, b := grads(); !same(w, dw) || !same(b, db) {
 			t.Fatalf("the gradients of the parameters differ on %d threads", threads)
+		}
+	})
+}
+
+// Taps that are far apart need no more memory than what they see.
+func TestConvOfFarTapsIsSmall(t *testing.T) {
+	paths(t, func(t *testing.T) {
+		far := Window{Kernel: [2]int{3, 2}, Dilation: [2]int{2000, 4000}, Pad: [2]int{2000, 2000}}
+		c := Conv{In: 3, Out: 4, Groups: 1, Size: [2]int{5, 6}, Window: far}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		checkConv[float32](t, c, 3)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+			t.Errorf("%d bytes for images of %v pixels", n, c.Size)
 		}
 	})
 }

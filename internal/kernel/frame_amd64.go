@@ -70,18 +70,20 @@ type framing struct {
 	chunk   int    // images at once
 }
 
-// framed is c in frames; nil where the assembly is not used, or offsets cannot
-// tell the elements of an image apart.
+// framed is c in frames; nil where the assembly is not used, offsets cannot tell
+// the elements of an image apart, or taps are so far apart that a frame is mostly
+// zeros.
 func framed(c Conv, images int) *framing {
 	if !simd || images == 0 {
 		return nil
 	}
 	c.Window = c.Explicit()
 	g := &framing{Conv: c, images: images, in: c.In / c.Groups, out: c.Out / c.Groups, result: c.Results()}
-	for _, f := range []frame{g.forward(1), g.backward(1)} {
-		if f.elements() > math.MaxInt32/4 {
-			return nil
-		}
+	const enough, times = 1 << 22, 16 // elements; what an image and its result have
+	most := min(math.MaxInt32/4, max(enough, times*(g.inputs()+g.results())))
+	forward, backward := g.forward(1), g.backward(1)
+	if max(forward.elements(), g.out*forward.whole(), backward.elements(), g.in*backward.whole()) > most {
+		return nil
 	}
 	return g
 }
