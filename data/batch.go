@@ -52,12 +52,49 @@ func (b *Batch) Append(set Set, i int, view uint64) error {
 	if b.Weight == nil || b.N == b.Weight.Shape()[0] {
 		return fmt.Errorf("data: row %d: the batch has no room for more than %d samples", i, b.N)
 	}
-	id, err := b.readRow(b.N, set, i, func(uint64) uint64 { return view }, set.Spec())
+	spec := set.Spec()
+	if err := b.takes(spec); err != nil {
+		return fmt.Errorf("data: row %d: %w", i, err)
+	}
+	id, err := b.readRow(b.N, set, i, func(uint64) uint64 { return view }, spec)
 	if err != nil {
 		return err
 	}
 	b.ID = append(b.ID, id)
 	b.N++
+	return nil
+}
+
+// takes says what samples of a spec have that is not as it is in the batch.
+func (b *Batch) takes(s Spec) error {
+	if len(b.In) != len(s.In) {
+		return fmt.Errorf("the set has %d inputs and the batch %d; want a batch of its Spec", len(s.In), len(b.In))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.In)) {
+		if err := s.In[name].is(b.In[name]); err != nil {
+			return fmt.Errorf("input %q of the set %w", name, err)
+		}
+	}
+	if s.labelled() != (b.Label != nil) {
+		return fmt.Errorf("one of set and batch has labels; want a batch of the set's Spec")
+	}
+	if !s.labelled() {
+		return nil
+	}
+	if err := s.Label.is(b.Label); err != nil {
+		return fmt.Errorf("the label of the set %w", err)
+	}
+	return nil
+}
+
+// is says in what a field differs from the rows of a batch.
+func (f Field) is(rows *tensor.Dense) error {
+	switch {
+	case rows == nil:
+		return errors.New("is not in the batch; want a batch of its Spec")
+	case rows.Dtype() != f.Dtype || !slices.Equal(rows.Shape()[1:], f.Shape):
+		return fmt.Errorf("is %v, %v, and that of the batch %v, %v; want a batch of its Spec", f.Shape, f.Dtype, rows.Shape()[1:], rows.Dtype())
+	}
 	return nil
 }
 

@@ -130,3 +130,28 @@ func TestRow(t *testing.T) {
 		t.Errorf("row of nil is %v", row)
 	}
 }
+
+// A batch of another spec has no room for a sample.
+func TestAppendRefusesAnotherSpec(t *testing.T) {
+	bare := must(data.NewMemory(data.Signals{data.Input: dense(count[float32](60), 4, 3, 5)}, nil, nil))
+	soft := must(data.NewMemory(data.Signals{data.Input: dense(count[float32](60), 4, 3, 5)}, dense(make([]float32, 16), 4, 4), classes))
+	wide := must(data.NewMemory(data.Signals{data.Input: dense(count[float32](72), 4, 3, 6)}, nil, nil))
+	double := must(data.NewMemory(data.Signals{data.Input: dense(count[float64](60), 4, 3, 5)}, nil, nil))
+	two := must(data.NewMemory(data.Signals{data.Input: dense(count[float32](60), 4, 3, 5), "y": dense(count[float32](12), 4, 3)}, nil, nil))
+	other := must(data.NewMemory(data.Signals{"y": dense(count[float32](60), 4, 3, 5)}, nil, nil))
+	for _, test := range []struct {
+		of, set data.Set
+		want    string
+	}{
+		{bare, wide, `data: row 1: input "x" of the set is (3, 6), float32, and that of the batch (3, 5), float32; want a batch of its Spec`},
+		{bare, double, `data: row 1: input "x" of the set is (3, 5), float64, and that of the batch (3, 5), float32`},
+		{bare, two, "data: row 1: the set has 2 inputs and the batch 1"},
+		{bare, other, `data: row 1: input "y" of the set is not in the batch`},
+		{bare, soft, "data: row 1: one of set and batch has labels"},
+		{grid(4), bare, "data: row 1: one of set and batch has labels"},
+		{grid(4), soft, "data: row 1: the label of the set is (4), float32, and that of the batch (), int"},
+	} {
+		b := must(data.NewBatch(test.of.Spec(), 2))
+		wantError(t, b.Append(test.set, 1, 0), test.want)
+	}
+}

@@ -63,13 +63,19 @@ func (c cifar) open(files []string) (*Memory, error) {
 	var pixels []byte
 	var label []int
 	var ids []uint64
+	ofID := map[uint64]string{}
 	for _, name := range files {
+		id := fileID(name)
+		if other, ok := ofID[id]; ok {
+			return nil, fmt.Errorf("data: CIFAR of %s and %s, whose records would have the same ids; want files of different names", other, name)
+		}
+		ofID[id] = name
 		x, y, err := c.openFile(name, maxElements/cifarPixels-len(label))
 		if err != nil {
 			return nil, fmt.Errorf("data: %s: %w", name, err)
 		}
 		pixels, label = append(pixels, x...), append(label, y...)
-		ids = append(ids, countFrom(fileID(name), len(y))...)
+		ids = append(ids, countFrom(id, len(y))...)
 	}
 	n := len(label)
 	x := tensor.New(tensor.WithShape(n, 3, 32, 32), tensor.WithBacking(pixels))

@@ -110,7 +110,7 @@ func TestCIFARKeepsIDs(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := data.CIFAR10(one, two, one)
-	wantError(t, err, "data: rows 0 and 5 both have id")
+	wantError(t, err, fmt.Sprintf("data: CIFAR of %s and %[1]s, whose records would have the same ids; want files of different names", one))
 }
 
 func TestReadCIFAR(t *testing.T) {

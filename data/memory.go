@@ -11,7 +11,7 @@ import (
 )
 
 // A Memory is a set of samples in memory. It has one view of each. The zero
-// Memory is empty.
+// Memory is empty, and so is nil.
 type Memory struct {
 	spec  Spec
 	rows  Batch           // all samples; inputs may be bytes
@@ -35,14 +35,14 @@ func NewMemory(in Signals, label *tensor.Dense, classes []string) (*Memory, erro
 }
 
 // NewMultiLabel is [NewMemory] for yes or no to each of C questions: label is
-// (N, C) of a float type, or (N) of one question, from 0 for no to 1 for yes.
-// Names are those of the questions, and may be nil.
+// (N, C) of a float type, or (N) of one question, from 0 for no to 1 for yes, or
+// nil. Names are those of the questions, and may be nil.
 func NewMultiLabel(in Signals, label *tensor.Dense, names []string) (*Memory, error) {
 	return newMemory(MultiLabel, in, label, names)
 }
 
-// NewRegression is [NewMemory] for numbers: label is (N, ...) of a float type.
-// Names are those of the numbers of a sample, and may be nil.
+// NewRegression is [NewMemory] for numbers: label is (N, ...) of a float type,
+// or nil. Names are those of the numbers of a sample, and may be nil.
 func NewRegression(in Signals, label *tensor.Dense, names []string) (*Memory, error) {
 	return newMemory(Regression, in, label, names)
 }
@@ -146,10 +146,18 @@ func (m *Memory) WithWeights(w *tensor.Dense) (*Memory, error) {
 }
 
 // Len implements [Set].
-func (m *Memory) Len() int { return m.rows.N }
+func (m *Memory) Len() int {
+	if m == nil {
+		return 0
+	}
+	return m.rows.N
+}
 
 // Spec implements [Set]. The first call hashes the samples.
 func (m *Memory) Spec() Spec {
+	if m == nil {
+		return Spec{}
+	}
 	s := m.spec
 	if m.print != nil {
 		s.Fingerprint = m.print()

@@ -126,7 +126,7 @@ func TestZeroMemory(t *testing.T) {
 	_, err := m.WithWeights(dense(count[float32](3), 3))
 	wantError(t, err, "data: WithWeights of an empty set")
 	b := must(data.NewBatch(grid(3).Spec(), 3))
-	wantError(t, b.Append(m, 0, 0), "row 0 of a set of 0")
+	wantError(t, m.Read(0, 0, data.Sample{Batch: &b}), "row 0 of a set of 0")
 }
 
 func TestMemoryFingerprint(t *testing.T) {
@@ -159,4 +159,12 @@ func TestMemoryFingerprint(t *testing.T) {
 	if again.Spec().Fingerprint != base.Spec().Fingerprint {
 		t.Error("equal sets have different fingerprints")
 	}
+}
+
+// Nil, which stands beside the error of whatever makes a Memory, is empty too.
+func TestNilMemory(t *testing.T) {
+	var none *data.Memory
+	wantError(t, data.Loader{Set: none, Batch: 3}.Validate(), "data: Loader.Set is empty; want 1 sample or more")
+	_, err := data.Flip{}.Of(none)
+	wantError(t, err, "data: Flip.Input is")
 }

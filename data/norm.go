@@ -143,6 +143,10 @@ func (n Norm) Spread(f Field) (Norm, error) {
 	if len(f.Shape) != 3 || len(n.Mean) != f.Shape[0] || len(n.SD) != f.Shape[0] {
 		return Norm{}, fmt.Errorf("data: Norm of %d means and %d SDs for images of shape %v; want one for each plane of (C, H, W)", len(n.Mean), len(n.SD), f.Shape)
 	}
+	// What is made are numbers of float64, whatever the field has.
+	if err := (Field{f.Shape, tensor.Float64}).check(1); err != nil {
+		return Norm{}, fmt.Errorf("data: Norm.Spread: the field %w", err)
+	}
 	var all Norm
 	for c := range n.Mean {
 		size := f.Shape[1] * f.Shape[2]

@@ -130,3 +130,11 @@ func planeOf(x []float32, c int) (all []float32) {
 	}
 	return all
 }
+
+func TestSpreadRefusesSizes(t *testing.T) {
+	norm := data.Norm{Mean: []float64{0, 1, 2}, SD: []float64{1, 2, 3}}
+	for _, shape := range []tensor.Shape{{3, -2, 4}, {3, 0, 4}, {3, 1 << 31, 1 << 31}} {
+		_, err := norm.Spread(data.Field{Shape: shape, Dtype: tensor.Float32})
+		wantError(t, err, "data: Norm.Spread: the field has shape")
+	}
+}

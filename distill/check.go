@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"gorgonia.org/tensor"
+
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/teacher"
 )
@@ -118,6 +120,9 @@ func sameCount(field string, spec data.Spec, who string, logits data.Field) erro
 	names := len(spec.Classes)
 	if names == 0 || logits.Dtype.Type == nil {
 		return nil
+	}
+	if axes := spec.Label.Shape; spec.Label.Dtype == tensor.Int && len(axes) > 0 && !rowsOf(logits.Shape, axes) {
+		return fmt.Errorf("distill: the %s's logits are %v for a sample; %s has a label for each of %v", who, logits.Shape, field, axes)
 	}
 	n, what := classCount(logits, spec.Label), "classes"
 	if spec.Task != data.Classification {

@@ -169,6 +169,12 @@ func classCount(logits, label data.Field) int {
 	return max(last(logits.Shape), 2)
 }
 
+// rowsOf says whether logits have a row for each of the axes of labels.
+func rowsOf(logits, axes tensor.Shape) bool {
+	return channelsFirst(logits, axes) || slices.Equal(logits, axes) ||
+		len(logits) == len(axes)+1 && slices.Equal(logits[:len(axes)], axes)
+}
+
 // last is the last axis, 0 of none.
 func last(s tensor.Shape) int {
 	if len(s) == 0 {

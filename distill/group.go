@@ -10,14 +10,16 @@ type Group struct {
 	// Match is a pattern, as in path.Match, for the names of the parameters of
 	// the group. A dot is like any other character: "*.bias" matches
 	// "block1.conv.bias". It has to match at least one parameter, and none that
-	// another group matches.
+	// another group matches; buffers, such as running statistics, are in no
+	// group.
 	Match string
 	// Rate is a factor on the learning rate. 0 means 1.
 	Rate float64
 	// NoDecay spares the group the weight decay, as is usual for biases and
 	// the parameters of norms.
 	NoDecay bool
-	// Freeze keeps the group as it is. It goes with no other setting.
+	// Freeze keeps the group as it is. It goes with no other setting. The running
+	// statistics of a [student.BatchNorm] move all the same, unless it is Fixed.
 	Freeze bool
 }
 

@@ -368,6 +368,20 @@ func TestWrongTermsOfATask(t *testing.T) {
 			r.Train = batches{spec, allOf(r.Train)}
 			return r
 		},
+		"distill: the student's logits are (5, 2, 4) for a sample; Run.Train has a label for each of (3, 4)": func() *Run {
+			k := all["pixels"]
+			r := k.run(k.set(20), 6, 1)
+			k.shape = tensor.Shape{5, 2, 4}
+			r.Student, r.Teacher = k.student(r.Train.Spec(), 1), nil
+			return r
+		},
+		"distill: the student's logits are (5) for a sample; Run.Train has a label for each of (3, 4)": func() *Run {
+			k := all["pixels"]
+			r := k.run(k.set(20), 6, 1)
+			k.shape = tensor.Shape{5}
+			r.Student, r.Teacher = k.student(r.Train.Spec(), 1), nil
+			return r
+		},
 	} {
 		steps := 0
 		var err error

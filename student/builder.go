@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"gorgonia.org/gorgonia"
@@ -143,6 +144,13 @@ func located(err error) error {
 	return err
 }
 
+// given ends the build if an operand is nil.
+func (b *Builder) given(op string, operands ...*gorgonia.Node) {
+	if i := slices.Index(operands, nil); i >= 0 {
+		b.fail(fmt.Errorf("operand %d of Builder.%s is nil; want a node", i, op))
+	}
+}
+
 // Check ends the build with an error, if there is one.
 func (b *Builder) Check(err error) {
 	if err != nil {
@@ -217,6 +225,7 @@ func (b *Builder) Scalar(at func(step int) float64) *gorgonia.Node {
 
 // Depends says whether a node is computed from a parameter.
 func (b *Builder) Depends(n *gorgonia.Node) bool {
+	b.given("Depends", n)
 	reached := graph.Reaches(n)
 	for _, p := range b.met {
 		if reached[b.nodes[p]] {
@@ -243,24 +252,33 @@ func (b *Builder) Valid() *gorgonia.Node { return b.valid }
 // Reshape is x in another shape of the same size. It copies: Gorgonia's own
 // aliases its input, and may corrupt it.
 func (b *Builder) Reshape(x *gorgonia.Node, shape ...int) *gorgonia.Node {
+	b.given("Reshape", x)
 	return b.Op(graph.Reshape(x, shape...))
 }
 
 // Detach is x as a constant: no gradient passes.
-func (b *Builder) Detach(x *gorgonia.Node) *gorgonia.Node { return b.Op(graph.Detach(x)) }
+func (b *Builder) Detach(x *gorgonia.Node) *gorgonia.Node {
+	b.given("Detach", x)
+	return b.Op(graph.Detach(x))
+}
 
 // LogSoftmax is the logarithm of the softmax over the last axis of x.
-func (b *Builder) LogSoftmax(x *gorgonia.Node) *gorgonia.Node { return b.Op(graph.LogSoftmax(x)) }
+func (b *Builder) LogSoftmax(x *gorgonia.Node) *gorgonia.Node {
+	b.given("LogSoftmax", x)
+	return b.Op(graph.LogSoftmax(x))
+}
 
 // Softmax is that over the last axis of x. For a loss take LogSoftmax: the
 // logarithm of a softmax underflows.
 func (b *Builder) Softmax(x *gorgonia.Node) *gorgonia.Node {
+	b.given("Softmax", x)
 	return b.Op(gorgonia.Exp(b.LogSoftmax(x)))
 }
 
 // Linear is act(x·wᵀ + bias), for x (B, ..., in), w (out, in) and bias (out) or
 // nil, in one operation.
 func (b *Builder) Linear(x, w, bias *gorgonia.Node, act Act) *gorgonia.Node {
+	b.given("Linear", x, w)
 	return b.Op(graph.LinearOf(x, w, bias, kernel.Act(act), b.version(w)))
 }
 
@@ -277,12 +295,14 @@ func (b *Builder) version(n *gorgonia.Node) func() uint64 {
 
 // Activate is act(x).
 func (b *Builder) Activate(x *gorgonia.Node, act Act) *gorgonia.Node {
+	b.given("Activate", x)
 	return b.Op(graph.Activate(x, kernel.Act(act)))
 }
 
 // Add is act(a + c), for two nodes of one shape, in one operation: where a
 // residual block ends.
 func (b *Builder) Add(a, c *gorgonia.Node, act Act) *gorgonia.Node {
+	b.given("Add", a, c)
 	return b.Op(graph.Add(a, c, kernel.Act(act)))
 }
 
@@ -292,6 +312,7 @@ func (b *Builder) Add(a, c *gorgonia.Node, act Act) *gorgonia.Node {
 // seed of the run, the step, the sample, the scope, and which dropout of the
 // scope this is.
 func (b *Builder) Dropout(x *gorgonia.Node, rate float64) *gorgonia.Node {
+	b.given("Dropout", x)
 	if !(rate >= 0 && rate < 1) {
 		b.fail(fmt.Errorf("the dropout rate is %v; want 0 or more and below 1", rate))
 	}

@@ -80,6 +80,9 @@ func TestMistakesEndTheBuild(t *testing.T) {
 			return b.Scope("flat").Op(gorgonia.Reshape(x, tensor.Shape{5, 3}))
 		}, "student: flat: gorgonia's Reshape(5, 3) is refused: it aliases its input; use Builder.Reshape"},
 		"nil node": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Op(nil, nil) }, "the node is nil"},
+		"nil operand": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.Scope("block").Add(x, nil, student.ReLU)
+		}, "student: block: operand 1 of Builder.Add is nil; want a node"},
 		"check": {func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			b.Check(errors.New("five is no good"))
 			return x
@@ -438,5 +441,34 @@ func TestGradTraps(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "a graph has one cost") {
 		t.Errorf("the error is %v; want: a graph has one cost", err)
+	}
+}
+
+// No method of a builder takes a node that is not there for one.
+func TestBuilderRefusesNil(t *testing.T) {
+	for name, f := range map[string]func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node{
+		"Add":        func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Add(nil, x, student.ReLU) },
+		"Activate":   func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.Activate(nil, student.ReLU) },
+		"Detach":     func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.Detach(nil) },
+		"Dropout":    func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.Dropout(nil, 0.5) },
+		"LogSoftmax": func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.LogSoftmax(nil) },
+		"Softmax":    func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.Softmax(nil) },
+		"Reshape":    func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.Reshape(nil, 3, 5) },
+		"Linear":     func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node { return b.Linear(nil, x, nil, student.ReLU) },
+		"Depends": func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			b.Depends(nil)
+			return x
+		},
+		"Conv2d": func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+			return b.Conv2d(nil, x, nil, student.Window{}, 1, student.ReLU)
+		},
+		"MaxPool2d": func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.MaxPool2d(nil, student.Window{}) },
+		"AvgPool2d": func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node {
+			return b.AvgPool2d(nil, student.Window{}, false)
+		},
+		"GlobalAvgPool2d": func(b *student.Builder, _ *gorgonia.Node) *gorgonia.Node { return b.GlobalAvgPool2d(nil) },
+	} {
+		_, err := student.New(logits(f), of(5), 1)
+		wantError(t, err, "student: operand 0 of Builder."+name+" is nil; want a node")
 	}
 }

@@ -24,23 +24,27 @@ type Window struct {
 // the window is that of w, or zero. It is (B, out, ...), of the size
 // ⌊(size + 2·Pad - Dilation·(Kernel-1) - 1) / Stride⌋ + 1 along each axis.
 func (b *Builder) Conv2d(x, w, bias *gorgonia.Node, window Window, groups int, act Act) *gorgonia.Node {
+	b.given("Conv2d", x, w)
 	return b.Op(graph.Conv2d(x, w, bias, kernel.Window(window), groups, kernel.Act(act)))
 }
 
 // MaxPool2d is the largest pixel that the window sees of each channel of images
 // x (B, C, H, W). Padding is never the largest.
 func (b *Builder) MaxPool2d(x *gorgonia.Node, window Window) *gorgonia.Node {
+	b.given("MaxPool2d", x)
 	return b.Op(graph.MaxPool(x, kernel.Window(window)))
 }
 
 // AvgPool2d is the mean of what the window sees of each channel of images x (B,
 // C, H, W). Padding counts as zeros, or not at all with excludePad.
 func (b *Builder) AvgPool2d(x *gorgonia.Node, window Window, excludePad bool) *gorgonia.Node {
+	b.given("AvgPool2d", x)
 	return b.Op(graph.AvgPool(x, kernel.Window(window), excludePad))
 }
 
 // GlobalAvgPool2d is the mean of each channel of images x (B, C, H, W): (B, C).
 func (b *Builder) GlobalAvgPool2d(x *gorgonia.Node) *gorgonia.Node {
+	b.given("GlobalAvgPool2d", x)
 	return b.Op(graph.GlobalAvgPool(x))
 }
 

@@ -121,6 +121,9 @@ func (r Recording) prepare(t Teacher, set data.Set, dir string) (*recorder, erro
 }
 
 func (rec *recorder) checkSet() error {
+	if rec.TopK > 0 && rec.spec.Task != data.Classification {
+		return fmt.Errorf("teacher: Recording.TopK is %d for a set of %v; want 0, for the logits are no classes", rec.TopK, rec.spec.Task)
+	}
 	if rec.spec.Views < 1 {
 		return errors.New("teacher: Spec.Views is 0: unbounded views cannot be cached; want 1 or more")
 	}

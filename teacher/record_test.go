@@ -252,6 +252,8 @@ func TestRecordRefuses(t *testing.T) {
 		{toy(1), set, Recording{Signals: []string{Logits, "hidden"}}, `"hidden"`},
 		{toy(1), set, Recording{Signals: []string{}}, "Card.Signals is empty"},
 		{toy(1), set, Recording{TopK: -1}, "Recording.TopK is -1"},
+		{toy(1), toySet{spec: func(s *data.Spec) { s.Task = data.Regression }}, Recording{TopK: 2}, "Recording.TopK is 2 for a set of Regression; want 0"},
+		{toy(1), toySet{spec: func(s *data.Spec) { s.Task = data.MultiLabel }}, Recording{TopK: 2}, "Recording.TopK is 2 for a set of MultiLabel; want 0"},
 		{toy(1), set, Recording{TopK: 7}, "6 classes"},
 		{toy(1), set, Recording{TopK: 2, Temps: []float64{}}, "want both or neither"},
 		{toy(1), set, Recording{Temps: []float64{4}}, "want both or neither"},
