@@ -1,5 +1,7 @@
 package kernel
 
+import "sync"
+
 // A part is what one thread does at a time: a group of some images, in a frame.
 type part struct {
 	frame
@@ -10,28 +12,33 @@ type part struct {
 	offsets []int32   // of taps
 }
 
-// parts is in how many parts the work is done, with frames like these and so
-// many rows of results.
-func (g *framing) parts(frameOf func(images int) frame, rows int) int {
-	one := frameOf(1)
+var partsAtHand = sync.Pool{New: func() any { return new(part) }}
+
+// parts is in how many parts the work is done, with so many rows of results.
+func (g *framing) parts(rows int) int {
+	one := g.frame(1)
 	return g.split(one.elements()+rows*one.whole()) * g.Groups
 }
 
 // each calls f for so many parts, of which threads take a share each.
-func (g *framing) each(parts int, frameOf func(images int) frame, rows, taps int, f func(p *part)) {
+func (g *framing) each(parts, rows, taps int, f func(p *part)) {
 	split(rangerFunc(func(from, to int) {
-		most := frameOf(g.chunk)
+		most := g.frame(g.chunk)
 		image, sums, offsets := borrow[float32](most.elements()), borrow[float32](rows*most.whole()), borrow[int32](taps)
 		defer giveBack(image)
 		defer giveBack(sums)
 		defer giveBack(offsets)
+		p := partsAtHand.Get().(*part)
+		defer partsAtHand.Put(p)
 		for i := from; i < to; i++ {
 			first := i / g.Groups * g.chunk
-			f(&part{
-				frame: frameOf(min(g.chunk, g.images-first)), i: i, group: i % g.Groups, first: first,
+			*p = part{
+				frame: g.frame(min(g.chunk, g.images-first)), i: i, group: i % g.Groups, first: first,
 				image: *image, sums: *sums, offsets: *offsets,
-			})
+			}
+			f(p)
 		}
+		*p = part{}
 	}), parts, g.work())
 }
 
@@ -42,15 +49,15 @@ func convolve32(y, x, w, bias, plus []float32, c Conv, images int, act Act) bool
 		return false
 	}
 	k := g.in * g.taps()
-	g.each(g.parts(g.forward, g.out), g.forward, g.out, k, func(p *part) {
+	g.each(g.parts(g.out), g.out, k, func(p *part) {
 		g.see(p)
 		g.enter(p, x[p.first*g.inputs():])
 		multiplyFramed(p.sums, nth(w, p.group, g.out*k), p.image, p.offsets, g.out, p.whole())
-		to, more := y[p.first*g.results():], plus
-		if plus != nil {
-			more = plus[p.first*g.results():]
+		if plus == nil {
+			g.leave(p, y[p.first*g.results():], nil, bias, act)
+		} else {
+			g.leave(p, y[p.first*g.results():], plus[p.first*g.results():], bias, act)
 		}
-		g.leave(p, to, more, bias, act)
 	})
 	return true
 }
@@ -97,7 +104,8 @@ func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool {
 		return false
 	}
 	k := g.out * g.taps()
-	g.each(g.parts(g.backward, g.in), g.backward, g.in, k, func(p *part) {
+	g.back = true
+	g.each(g.parts(g.in), g.in, k, func(p *part) {
 		weights := borrow[float32](g.in * k)
 		defer giveBack(weights)
 		g.enterGrad(p, dy[p.first*g.results():])
@@ -192,10 +200,10 @@ func convWeightGrad32(dw, x, dy []float32, c Conv, images int) bool {
 	}
 	k := g.in * g.taps()
 	wide := (k + 3) &^ 3 // as many columns as tiles have
-	parts := g.parts(g.forward, g.out)
+	parts := g.parts(g.out)
 	grads := borrow[float32](parts * g.out * wide) // of each part
 	defer giveBack(grads)
-	g.each(parts, g.forward, g.out, wide, func(p *part) {
+	g.each(parts, g.out, wide, func(p *part) {
 		g.see(p)
 		g.enter(p, x[p.first*g.inputs():])
 		g.place(p, dy[p.first*g.results():])

@@ -68,6 +68,7 @@ type framing struct {
 	in, out int    // channels of a group
 	result  [2]int // the size of the result
 	chunk   int    // images at once
+	back    bool   // frames are those of the gradient of the result
 }
 
 // framed is c in frames; nil where the assembly is not used, offsets cannot tell
@@ -110,6 +111,14 @@ func (g *framing) taps() int { return g.Kernel[0] * g.Kernel[1] }
 
 // work is the number of products.
 func (g *framing) work() int { return g.images * g.results() * g.in * g.taps() }
+
+// frame is that of so many images, or of gradients.
+func (g *framing) frame(images int) frame {
+	if g.back {
+		return g.backward(images)
+	}
+	return g.forward(images)
+}
 
 // forward is the frame of the images: what is phase + stride·i from the first
 // pixel of the frame on is element i of that phase.

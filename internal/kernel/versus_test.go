@@ -12,8 +12,10 @@ func BenchmarkVersus(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			x, w, y := random[float32](s.m*s.k, 1), random[float32](s.n*s.k, 2), make([]float32, s.m*s.n)
 			b.ReportAllocs()
+			multiply := func() { Gemm(false, true, s.m, s.n, s.k, x, w, y, false) }
+			multiply() // a call that is not timed, as of the other side
 			for b.Loop() {
-				Gemm(false, true, s.m, s.n, s.k, x, w, y, false)
+				multiply()
 			}
 		})
 	}
