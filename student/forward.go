@@ -20,6 +20,7 @@ import (
 // computed as many at once as stay near the processor, and padding is not. What a
 // row comes to depends neither on the others nor on what was computed before.
 type forward[F kernel.Float] struct {
+	taps     []string
 	plan     *plan.Plan
 	program  *plan.Program[F]
 	in       []*tensor.Dense // of the batch at hand
@@ -33,6 +34,7 @@ type forward[F kernel.Float] struct {
 
 // runner is a forward of either dtype.
 type runner interface {
+	computes(taps []string) bool
 	run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error
 }
 
@@ -40,7 +42,7 @@ type runner interface {
 // has one: what they do not depend on is not computed.
 func (m *Model) runner(taps []string) runner {
 	if !m.lowered {
-		m.lowered, m.forward = true, map[string]runner{}
+		m.lowered = true
 		if p, err := m.lower(); err == nil && m.plain() {
 			m.plan = p
 		}
@@ -48,12 +50,14 @@ func (m *Model) runner(taps []string) runner {
 	if m.plan == nil {
 		return nil
 	}
-	key := fmt.Sprintf("%q", taps)
-	if r := m.forward[key]; r != nil {
-		return r
+	for _, r := range m.forward {
+		if r.computes(taps) {
+			return r
+		}
 	}
 	if len(m.forward) >= maxEval {
 		clear(m.forward)
+		m.forward = m.forward[:0]
 	}
 	p := *m.plan
 	p.Outputs = nil
@@ -62,17 +66,19 @@ func (m *Model) runner(taps []string) runner {
 			p.Outputs = append(p.Outputs, o)
 		}
 	}
+	r := newRunner[float32](taps, &p)
 	if m.dtype == tensor.Float64 {
-		m.forward[key] = newForward[float64](&p)
-	} else {
-		m.forward[key] = newForward[float32](&p)
+		r = newRunner[float64](taps, &p)
 	}
-	return m.forward[key]
+	m.forward = append(m.forward, r)
+	return r
 }
 
-func newForward[F kernel.Float](p *plan.Plan) *forward[F] {
-	return &forward[F]{plan: p, in: make([]*tensor.Dense, len(p.Inputs))}
+func newRunner[F kernel.Float](taps []string, p *plan.Plan) runner {
+	return &forward[F]{taps: slices.Clone(taps), plan: p, in: make([]*tensor.Dense, len(p.Inputs))}
 }
+
+func (f *forward[F]) computes(taps []string) bool { return slices.Equal(f.taps, taps) }
 
 // plain says that all inputs are of the dtype that the model computes in.
 func (m *Model) plain() bool {

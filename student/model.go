@@ -53,9 +53,9 @@ type Model struct {
 
 	mu      sync.Mutex
 	eval    map[int]*evaluator
-	plan    *plan.Plan        // of the forward pass in eval mode, nil if there is none
-	lowered bool              // plan was looked for
-	forward map[string]runner // by taps
+	plan    *plan.Plan // of the forward pass in eval mode, nil if there is none
+	lowered bool       // plan was looked for
+	forward []runner   // each of some taps
 }
 
 // An evaluator is an eval-mode program with its taps.
