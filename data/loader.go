@@ -28,6 +28,9 @@ type Loader struct {
 	// once. A row that is drawn again in an epoch has another view, where the
 	// set has several.
 	Draw Draw
+	// DropLast leaves out the rows at the end of an epoch that fill no batch, as
+	// a batch norm over (B, C) may want, which cannot do with one row.
+	DropLast bool
 	// Prefetch is how many batches are read ahead, by a goroutine that lives
 	// as long as the range over Batches. 0 means 2; -1 reads each when it is
 	// asked for.
@@ -62,7 +65,7 @@ func (l Loader) Len() int {
 		return 0
 	}
 	n := l.rows() / l.Batch
-	if l.rows()%l.Batch > 0 {
+	if l.rows()%l.Batch > 0 && !l.DropLast {
 		n++
 	}
 	return n
@@ -120,6 +123,9 @@ func (l Loader) Validate() error {
 	case l.Draw != nil && (l.Draw.Len() < 1 || l.Draw.Len() > maxElements):
 		return fmt.Errorf("data: Loader.Draw has %d rows in an epoch; want 1 to %d", l.Draw.Len(), maxElements)
 	}
+	if l.Len() < 1 {
+		return fmt.Errorf("data: Loader.DropLast leaves nothing of %d rows; want Loader.Batch, which is %d, or more", l.rows(), l.Batch)
+	}
 	return nil
 }
 
@@ -153,7 +159,7 @@ func (l Loader) read(epoch, from int, room func(Spec, int) (Batch, error)) iter.
 			yield(Batch{}, wrong)
 			return
 		}
-		for start := from * l.Batch; start < len(f.rows); start += l.Batch {
+		for start := from * l.Batch; start < min(l.Len()*l.Batch, len(f.rows)); start += l.Batch {
 			b, err := room(f.spec, l.Batch)
 			if err == nil {
 				err = f.fill(&b, start, min(start+l.Batch, len(f.rows)))

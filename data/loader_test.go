@@ -376,3 +376,24 @@ func BenchmarkLoader(b *testing.B) {
 		})
 	}
 }
+
+// Without its last batch an epoch has the others as they are, and may have none.
+func TestLoaderDropsLast(t *testing.T) {
+	for _, n := range []int{9, 10, 11, 12} {
+		all := must(drain(data.Loader{Set: grid(n), Batch: 3, Seed: 5}, 1, 0))
+		some := data.Loader{Set: grid(n), Batch: 3, Seed: 5, DropLast: true}
+		got := must(drain(some, 1, 0))
+		if len(got) != n/3 || some.Len() != n/3 {
+			t.Fatalf("%d rows make %d batches, and Len says %d; want %d", n, len(got), some.Len(), n/3)
+		}
+		for i, b := range got {
+			if b.N != 3 || !slices.Equal(b.ID, all[i].ID) {
+				t.Errorf("%d rows: batch %d has the rows %v; want %v", n, i, b.ID, all[i].ID)
+			}
+		}
+	}
+	err := data.Loader{Set: grid(2), Batch: 3, DropLast: true}.Validate()
+	if want := "data: Loader.DropLast leaves nothing of 2 rows; want Loader.Batch, which is 3, or more"; err == nil || err.Error() != want {
+		t.Errorf("the error is %v; want %s", err, want)
+	}
+}

@@ -23,7 +23,7 @@ import (
 // step is normalised by its own, as in PyTorch, where several small ones are not
 // one large one. Each run of a training graph, one for each micro-batch, moves
 // the running statistics. A batch that has one element of a channel is an error
-// of that run.
+// of that run: the last of an epoch may be one, which Loader.DropLast leaves out.
 //
 // In eval mode they are the running ones, and a sample depends on itself alone.
 // Neither a teacher nor a measurement moves these.

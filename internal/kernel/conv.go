@@ -64,11 +64,11 @@ func ConvolveAdd[F Float](y, x, w, bias, plus []F, c Conv, images int, act Act) 
 				addBias(*sums, nth(bias, group, u.out), last-first)
 			}
 			for o := range u.out {
-				from, to := nth(*sums, o, last-first), nth(y, part*u.out+o, u.pixels)[first:last]
+				z := nth(*sums, o, last-first)
 				if plus != nil {
-					addBlocks(from, from, nth(plus, part*u.out+o, u.pixels)[first:last], Identity)
+					addBlocks(z, z, nth(plus, part*u.out+o, u.pixels)[first:last], Identity)
 				}
-				activate(to, from, act)
+				activate(nth(y, part*u.out+o, u.pixels)[first:last], z, act)
 			}
 		}
 	})

@@ -30,7 +30,9 @@ type frame struct {
 const beyond = abreast * tileColumns
 
 // newFrame lays out images. The first and the last few rows and columns of their
-// size are zeros in each phase.
+// size are zeros in each phase: those of an image, or of a row, are the last ones
+// of that before it. Where there are more of them than a window has taps, some
+// windows see zeros alone, those of both, and share a place.
 func newFrame(images, channels int, size, windows, phases, before, after [2]int) frame {
 	f := frame{images: images, channels: channels, size: size, windows: windows, phases: phases}
 	for axis := range 2 {

@@ -82,27 +82,17 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	live := p.live()
 	ops, folds := table[F](), p.folds(live)
 	for i, s := range p.Steps {
-		act, _ := s.act() // was validated
-		c := call[F]{run: ops[s.Op].run, in: s.In, act: act, width: 1, step: s, from: p.Shape(s.In[0])}
-		if n := len(s.Shape); n > 0 {
-			c.width = s.Shape[n-1]
+		c, err := newCall(p, i, params)
+		if err != nil {
+			return nil, err
 		}
-		for _, name := range s.Params {
-			param := params[name]
-			if len(param.Data) != product(param.Shape) {
-				return nil, fmt.Errorf("plan: step %d (%q): parameter %q has %d elements; its shape is %v", i, s.Op, name, len(param.Data), param.Shape)
-			}
-			c.params = append(c.params, param.Data)
-		}
-		if !live[i] {
+		if c.run = ops[s.Op].run; !live[i] {
 			c.run, c.params = nil, nil
 		}
 		if layer, ok := folds[i]; ok {
-			one, err := fold(len(p.Inputs)+layer, &g.calls[layer], &c)
-			if err != nil {
+			if c, err = fold(len(p.Inputs)+layer, &g.calls[layer], &c); err != nil {
 				return nil, refused(i, s, err)
 			}
-			c = one
 		}
 		g.sizes = append(g.sizes, product(s.Shape))
 		g.calls = append(g.calls, c)
@@ -119,6 +109,24 @@ func Compile[F kernel.Float](p *Plan, params map[string]Param[F], pack Packer[F]
 	}
 	g.place, g.memory = Share(g.results(p))
 	return g, nil
+}
+
+// newCall is a step with its parameters, and nothing that runs it.
+func newCall[F kernel.Float](p *Plan, i int, params map[string]Param[F]) (c call[F], err error) {
+	s := p.Steps[i]
+	act, _ := s.act() // was validated
+	c = call[F]{in: s.In, act: act, width: 1, step: s, from: p.Shape(s.In[0])}
+	if n := len(s.Shape); n > 0 {
+		c.width = s.Shape[n-1]
+	}
+	for _, name := range s.Params {
+		param := params[name]
+		if len(param.Data) != product(param.Shape) {
+			return c, fmt.Errorf("plan: step %d (%q): parameter %q has %d elements; its shape is %v", i, s.Op, name, len(param.Data), param.Shape)
+		}
+		c.params = append(c.params, param.Data)
+	}
+	return c, nil
 }
 
 // live says which steps an output depends on.
