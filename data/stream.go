@@ -40,8 +40,9 @@ type Stream struct {
 	Each Spec
 	// Open yields the records of an epoch, the same ones whenever it is called
 	// with that number. It may be called more than once for an epoch, and is
-	// stopped before the end by its context or by its yield. An error is the
-	// last that it yields; so is a panic, which becomes one.
+	// stopped before the end by its context or by its yield: it has to return when
+	// that says false. An error is the last that it yields; so is a panic, which
+	// becomes one.
 	Open func(ctx context.Context, epoch int) iter.Seq2[Record, error]
 	// Through are decorators of single samples that the records go through, the
 	// first one first, such as Shift{}.Of. Those that need the whole set, as

@@ -59,7 +59,7 @@
 // ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
 // ([ErrTeacherChanged]).
 //
-// What a Module, a Loss, a Set or a Teacher panics with is an error. A panic of
+// What a Module, a Loss, a Teacher or the Read of a Set panics with is an error. A panic of
 // the caller's other functions passes through: of observers, monitors,
 // schedules and sources.
 //

@@ -122,3 +122,10 @@ func TestPredictsTapsOfAnyName(t *testing.T) {
 		t.Errorf("one value is %v and %v", one, both)
 	}
 }
+
+func TestPredictWantsAModel(t *testing.T) {
+	var m *student.Model
+	if _, err := m.Predict(sample(1, 3, 3, 4)); err == nil || err.Error() != "student: Predict has a nil Model; want one that New made" {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -179,6 +179,9 @@ func (m *Model) Predict(batch data.Batch, taps ...string) (data.Signals, error) 
 // more: out, which may be nil. It is what is returned, with the taps in it, in
 // the tensors that are there where they fit.
 func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) (data.Signals, error) {
+	if m == nil {
+		return nil, errors.New("student: Predict has a nil Model; want one that New made")
+	}
 	if len(taps) == 0 {
 		taps = []string{"logits"}
 	}
