@@ -59,8 +59,8 @@
 // ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
 // ([ErrTeacherChanged]).
 //
-// What a Module, a Loss, a Teacher or the Read of a Set panics with is an error. A panic of
-// the caller's other functions passes through: of observers, monitors,
+// What a Module, a Loss, a Teacher or the Read of a Set panics with is an error.
+// A panic of the caller's other functions passes through: of observers, monitors,
 // schedules and sources.
 //
 // With one build on one kind of CPU, the same run gives the same bytes, and one
