@@ -35,7 +35,7 @@ type forward[F kernel.Float] struct {
 // runner is a forward of either dtype.
 type runner interface {
 	computes(taps []string) bool
-	run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error
+	run(m *Model, batch data.Batch, rows int, out data.Signals) error
 }
 
 // runner computes taps, nil where the plan lacks an operation. Each set of taps
@@ -90,8 +90,8 @@ func (m *Model) plain() bool {
 	return true
 }
 
-// run computes taps of the N samples of a batch of so many rows.
-func (f *forward[F]) run(m *Model, batch data.Batch, rows int, taps []string, out data.Signals) error {
+// run computes the taps of the N samples of a batch of so many rows.
+func (f *forward[F]) run(m *Model, batch data.Batch, rows int, out data.Signals) error {
 	if err := checkRows(batch, rows); err != nil {
 		return err
 	}
@@ -106,10 +106,10 @@ func (f *forward[F]) run(m *Model, batch data.Batch, rows int, taps []string, ou
 	if err := f.compile(m); err != nil {
 		return err
 	}
-	for _, name := range taps {
+	for _, name := range f.taps {
 		out[name] = room(out[name], m.dtype, batch.N, f.plan.Shape(f.value(name)))
 	}
-	f.share(batch.N, func(from, n int) { f.some(taps, out, from, n) })
+	f.share(batch.N, func(from, n int) { f.some(out, from, n) })
 	return nil
 }
 
@@ -131,14 +131,14 @@ func (f *forward[F]) share(rows int, do func(from, n int)) {
 	})
 }
 
-// some computes taps of n rows.
-func (f *forward[F]) some(taps []string, out data.Signals, from, n int) {
+// some computes the taps of n rows.
+func (f *forward[F]) some(out data.Signals, from, n int) {
 	m := f.take()
 	for i, v := range f.in {
 		m.Bind(i, rowsOf[F](v, from, n))
 	}
 	m.Run(n)
-	for _, name := range taps {
+	for _, name := range f.taps {
 		copy(rowsOf[F](out[name], from, n), m.Result(f.value(name), n))
 	}
 	for i := range f.in {

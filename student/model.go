@@ -200,7 +200,7 @@ func (m *Model) PredictInto(out data.Signals, batch data.Batch, taps ...string) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if f := m.runner(taps); f != nil {
-		if err := f.run(m, batch, rows, taps, out); err != nil {
+		if err := f.run(m, batch, rows, out); err != nil {
 			return nil, err
 		}
 		return out, nil

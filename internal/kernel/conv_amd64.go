@@ -110,7 +110,9 @@ func convInputGrad32(dx, dy, w []float32, c Conv, images int) bool {
 		defer giveBack(weights)
 		g.enterGrad(p, dy[p.first*g.results():])
 		out := dx[p.first*g.inputs():]
-		g.clear(p, out)
+		if !g.seesAll(p) {
+			g.clear(p, out)
+		}
 		for phase := range g.Stride[0] * g.Stride[1] {
 			y, x := phase/g.Stride[1], phase%g.Stride[1]
 			if n := g.turn(p, *weights, nth(w, p.group, g.in*k), y, x); n > 0 {
@@ -135,7 +137,12 @@ func (g *framing) enterGrad(p *part, dy []float32) {
 	})
 }
 
-// clear forgets the images of a group: some pixels may be seen by no tap.
+// seesAll says that taps see every pixel, as with a stride of 1 they may.
+func (g *framing) seesAll(p *part) bool {
+	return g.Stride == [2]int{1, 1} && g.phase(0, 0, p.windows[0]).n == g.Size[0] && g.phase(1, 0, p.windows[1]).n == g.Size[1]
+}
+
+// clear forgets the images of a group, of which taps may not see every pixel.
 func (g *framing) clear(p *part, dx []float32) {
 	for image := range p.images {
 		clear(nth(dx, image*g.Groups+p.group, g.in*g.Size[0]*g.Size[1]))
@@ -287,13 +294,10 @@ func sumFramed(c, a, b []float32, offsets []int32, rows, whole int) {
 	}
 }
 
-// eachTile cuts rows into tiles of some height. The last two share what is left.
+// eachTile cuts rows into tiles of some height.
 func eachTile(rows, height int, f func(row, n int)) {
 	for row, n := 0, 0; row < rows; row += n {
-		n = min(height, rows-row)
-		if left := rows - row; left > height && left < 2*height {
-			n = (left + 1) / 2
-		}
+		n = tileRows(rows-row, height)
 		f(row, n)
 	}
 }

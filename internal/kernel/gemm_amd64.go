@@ -157,8 +157,16 @@ func (p *job) stripPanels() int {
 	return n
 }
 
-// rowStart is the first row of a panel of A. The last two share what is left:
-// with few rows a tile waits for its sums.
+// tileRows is how many of the rows that are left a tile takes. The last two share
+// them: with few rows a tile waits for its sums.
+func tileRows(left, height int) int {
+	if left > height && left < 2*height {
+		return (left + 1) / 2
+	}
+	return min(left, height)
+}
+
+// rowStart is the first row of a panel of A, as tileRows has them.
 func (p *job) rowStart(panel int) int {
 	last := (p.m - 1) / p.height
 	switch {
@@ -166,7 +174,7 @@ func (p *job) rowStart(panel int) int {
 		return p.m
 	case panel == last && panel > 0 && p.m%p.height != 0:
 		before := (panel - 1) * p.height
-		return before + (p.m-before+1)/2
+		return before + tileRows(p.m-before, p.height)
 	}
 	return panel * p.height
 }
@@ -427,12 +435,9 @@ func (c *column) multiply(right []float32, k, n, top, end int, next *ahead) {
 		c.block(from, right[(from-k)*tileColumns:])
 		start := c.rowStart(c.first + top)
 		for panel := c.first + top; panel < c.first+end; panel++ {
-			stop := start + c.height
-			if stop+c.height > c.m { // one of the last two
-				stop = c.rowStart(panel + 1)
-			}
-			c.compute(panel, start, stop-start, next)
-			start = stop
+			rows := tileRows(c.m-start, c.height)
+			c.compute(panel, start, rows, next)
+			start += rows
 		}
 	}
 }
