@@ -47,7 +47,7 @@ func TestDescribe(t *testing.T) {
 		`Run.Optimizer distill.SGD`, `Run.Optimizer.Rate 1 to 0.25, sha256 HASH`,
 		`Run.Optimizer.Momentum 0.9`, `Run.Optimizer.Nesterov false`, `Run.Optimizer.Decay 0`,
 		`Run.Weights [0.1 1e-09]`, `Run.Names ["x" "y z"]`, `Run.Key 0102ff0000`,
-		`Run.Groups[0].Match "*.bias"`, `Run.Groups[0].Rate 0`, `Run.Groups[0].NoDecay true`, `Run.Groups[0].Freeze false`,
+		`Run.Groups[0].Match "*.bias"`, `Run.Groups[0].Rate 0`, `Run.Groups[0].NoDecay true`, `Run.Groups[0].MaxNorm 0`, `Run.Groups[0].Freeze false`,
 		`Run.Extra[a] 2`, `Run.Extra[b] distill.temperature(4)`, `Run.Extra[c] nil`,
 		`Run.Extra[d] []interface {}`, `Run.Extra[d][0] 1.5`, `Run.Extra[d][1] distill.Schedule(7)`, `Run.Extra[d][2] distill.Monitor`, `Run.Extra[d][3] func(distill.Metrics) float64`,
 		`Run.Monitor distill.ByAgreement`, `Run.Later func()`, `Run.Events chan int`, `Run.Dtype.Type float32`, `Run.Next seen above`,

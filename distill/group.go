@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 )
@@ -18,6 +19,12 @@ type Group struct {
 	// NoDecay spares the group the weight decay, as is usual for biases and
 	// the parameters of norms.
 	NoDecay bool
+	// MaxNorm bounds the Euclidean norm of the weights into each unit, after
+	// every step: of the rows of a parameter (out, in), the filters of one (out,
+	// in, kernel...). Vectors are left as they are. It lets one begin with rates
+	// that would be too high otherwise (Hinton et al. 2012, 1207.0580, section 2).
+	// 0 does not.
+	MaxNorm float64
 	// Freeze keeps the group as it is. It goes with no other setting. The running
 	// statistics of a [student.BatchNorm] move all the same, unless it is Fixed.
 	Freeze bool
@@ -25,9 +32,10 @@ type Group struct {
 
 // A treatment is what the groups come to for one parameter.
 type treatment struct {
-	rate   float64 // a factor
-	decay  bool
-	freeze bool
+	rate    float64 // a factor
+	decay   bool
+	freeze  bool
+	maxNorm float64
 }
 
 // treat finds the treatment of each of the named parameters.
@@ -59,7 +67,7 @@ func treat(groups []Group, names []string) ([]treatment, error) {
 }
 
 func (g Group) treatment() treatment {
-	t := treatment{rate: g.Rate, decay: !g.NoDecay, freeze: g.Freeze}
+	t := treatment{rate: g.Rate, decay: !g.NoDecay, freeze: g.Freeze, maxNorm: g.MaxNorm}
 	if g.Rate == 0 {
 		t.rate = 1
 	}
@@ -71,8 +79,11 @@ func (g Group) validate(i int) error {
 	if _, err := path.Match(g.Match, ""); err != nil {
 		return fmt.Errorf("distill: Groups[%d].Match is %q; want a pattern of path.Match: %w", i, g.Match, err)
 	}
-	if g.Freeze && (g.Rate != 0 || g.NoDecay) {
-		return fmt.Errorf("distill: Groups[%d].Freeze is true with Rate %v and NoDecay %t; want neither in a frozen group", i, g.Rate, g.NoDecay)
+	if g.Freeze && (g.Rate != 0 || g.NoDecay || g.MaxNorm != 0) {
+		return fmt.Errorf("distill: Groups[%d].Freeze is true with Rate %v, NoDecay %t and MaxNorm %v; want none of them in a frozen group", i, g.Rate, g.NoDecay, g.MaxNorm)
 	}
-	return checkFactor(fmt.Sprintf("Groups[%d].Rate", i), g.Rate)
+	return cmp.Or(
+		checkFactor(fmt.Sprintf("Groups[%d].Rate", i), g.Rate),
+		checkFactor(fmt.Sprintf("Groups[%d].MaxNorm", i), g.MaxNorm),
+	)
 }

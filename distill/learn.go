@@ -138,6 +138,9 @@ func (s *session) update(step int, out outcome, n int) (norm float64, err error)
 		if err := s.Optimizer.Update(step, rate*t.rate, t.decay, p.Value, grads[i], t.slots); err != nil {
 			return norm, err
 		}
+		if t.maxNorm > 0 {
+			bound(p.Value, t.maxNorm)
+		}
 		p.Touch()
 	}
 	return norm, nil

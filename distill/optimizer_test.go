@@ -190,10 +190,10 @@ func TestTreat(t *testing.T) {
 		want   []treatment
 		err    string
 	}{
-		{nil, []treatment{{1, true, false}, {1, true, false}, {1, true, false}, {1, true, false}}, ""},
+		{nil, []treatment{{1, true, false, 0}, {1, true, false, 0}, {1, true, false, 0}, {1, true, false, 0}}, ""},
 		{
-			[]Group{{Match: "*.bias", NoDecay: true}, {Match: "head", Rate: 10}, {Match: "l1.[v-x]*", Freeze: true}},
-			[]treatment{{1, true, true}, {1, false, false}, {1, false, false}, {10, true, false}}, "",
+			[]Group{{Match: "*.bias", NoDecay: true}, {Match: "head", Rate: 10, MaxNorm: 3}, {Match: "l1.[v-x]*", Freeze: true}},
+			[]treatment{{1, true, true, 0}, {1, false, false, 0}, {1, false, false, 0}, {10, true, false, 3}}, "",
 		},
 		{[]Group{{Match: "["}}, nil, `Groups[0].Match is "["; want a pattern of path.Match`},
 		{[]Group{{Match: "head"}, {Match: "zzz["}}, nil, `Groups[1].Match is "zzz["`},
@@ -203,7 +203,9 @@ func TestTreat(t *testing.T) {
 		{[]Group{{Match: "*", Rate: -1}}, nil, "Groups[0].Rate is -1"},
 		{[]Group{{Match: "*", Rate: math.NaN()}}, nil, "Groups[0].Rate is NaN"},
 		{[]Group{{Match: "*", Freeze: true, Rate: 2}}, nil, "Groups[0].Freeze is true with Rate 2"},
-		{[]Group{{Match: "*", Freeze: true, NoDecay: true}}, nil, "Groups[0].Freeze is true with Rate 0 and NoDecay true"},
+		{[]Group{{Match: "*", Freeze: true, NoDecay: true}}, nil, "Groups[0].Freeze is true with Rate 0, NoDecay true and MaxNorm 0"},
+		{[]Group{{Match: "*", Freeze: true, MaxNorm: 3}}, nil, "Groups[0].Freeze is true with Rate 0, NoDecay false and MaxNorm 3"},
+		{[]Group{{Match: "*", MaxNorm: math.Inf(1)}}, nil, "Groups[0].MaxNorm is +Inf; want a finite number, 0 or more"},
 	}
 	for _, test := range tests {
 		got, err := treat(test.groups, names)

@@ -135,8 +135,9 @@ type MLP struct {
 	Hidden []int // widths of the hidden layers
 	Out    int   // number of logits
 	Act    Act   // of the hidden layers; Identity, the zero value, means ReLU
-	// Dropout is the rate after each hidden layer.
-	Dropout float64
+	// InputDropout is the dropout rate of the input, and Dropout that after each
+	// hidden layer.
+	InputDropout, Dropout float64
 	// Init is that of every Linear.
 	Init Init
 }
@@ -149,6 +150,9 @@ func (m MLP) Forward(b *Builder, in Taps) Taps {
 		act = ReLU
 	}
 	layers := Sequence{{"flatten", Flatten{}}}
+	if m.InputDropout != 0 {
+		layers = append(layers, Named{"drop", Dropout{Rate: m.InputDropout}})
+	}
 	for i, width := range m.Hidden {
 		name := fmt.Sprintf("l%d", i+1)
 		layers = append(layers, Named{name, Linear{Out: width, Act: act, Init: m.Init}})

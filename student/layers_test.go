@@ -45,6 +45,7 @@ func TestGradients(t *testing.T) {
 		"activation": {student.Sequence{{"a", half}, {"f", student.Activation{Act: student.Sigmoid}}}, []int{5}},
 		"dropout":    {student.Sequence{{"a", half}, {"f", student.Dropout{Rate: 0.4}}, {"b", half}}, []int{5}},
 		"mlp":        {student.MLP{Hidden: []int{6, 4}, Out: 3, Act: student.Tanh, Dropout: 0.3, Init: student.He}, []int{2, 3}},
+		"noisy mlp":  {student.MLP{Hidden: []int{6, 4}, Out: 3, InputDropout: 0.2}, []int{2, 3}},
 		"op": {logits(func(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 			h := b.Layer("a", half, x)
 			return b.Op(gorgonia.Add(h, b.Layer("b", half, h)))
@@ -136,6 +137,7 @@ func TestLayersRefuse(t *testing.T) {
 		"width":           {student.MLP{}, of(5), "student: l1: Linear.Out is 0; want 1 or more"},
 		"hidden width":    {student.MLP{Hidden: []int{4, -2}, Out: 3}, of(5), "student: l2: Linear.Out is -2; want 1 or more"},
 		"rate":            {student.MLP{Hidden: []int{4}, Out: 3, Dropout: 1.5}, of(5), "student: drop1: the dropout rate is 1.5; want 0 or more and below 1"},
+		"input rate":      {student.MLP{Out: 3, InputDropout: -0.5}, of(5), "student: drop: the dropout rate is -0.5; want 0 or more and below 1"},
 		"a number each":   {student.Sequence{{"a", student.Linear{Out: 3}}}, of(), "student: a: the input of Linear is (3); want (B, ..., in)"},
 		"activation":      {student.MLP{Out: 3, Hidden: []int{4}, Act: 17}, of(5), `student: l1: graph: linear: kernel: activation is "Act(17)"`},
 		"empty":           {student.Sequence{}, of(5), "student: a Sequence wants one layer or more"},
