@@ -21,9 +21,12 @@ func (s *Study) checkAlike() error {
 	for _, seed := range s.Seeds {
 		var first effort
 		for i, a := range s.Arms {
-			run, err := a.newRun(seed, s.Rates[0])
+			run, err := a.newRun(seed, s.rates(i)[0])
 			if err != nil {
 				return fmt.Errorf("study: %s: %w", a.Name, err)
+			}
+			if run.Valid == nil && len(s.rates(i)) > 1 {
+				return fmt.Errorf("study: %s: Arm.Run made a run without Valid; want validation data to choose one of %d rates by", a.Name, len(s.rates(i)))
 			}
 			if err := s.checkTest(a.Name, run); err != nil {
 				return err
@@ -45,10 +48,10 @@ func (s *Study) checkAlike() error {
 func (s *Study) checkTest(arm string, run *distill.Run) error {
 	have, want := s.Test.Spec(), run.Student.Spec()
 	if print := have.Fingerprint; print != [32]byte{} {
-		switch print {
-		case run.Train.Spec().Fingerprint:
+		if print == run.Train.Spec().Fingerprint {
 			return fmt.Errorf("study: Study.Test and Run.Train of the arm %q are the same data; want test data of their own", arm)
-		case run.Valid.Spec().Fingerprint:
+		}
+		if run.Valid != nil && print == run.Valid.Spec().Fingerprint {
 			return fmt.Errorf("study: Study.Test and Run.Valid of the arm %q are the same data; want test data of their own", arm)
 		}
 	}

@@ -42,11 +42,13 @@ import (
 type Arm struct {
 	// Name is also that of the arm's folder.
 	Name string
-	// Run makes the run of a seed at a learning rate, with a new student and
-	// with validation data. The study sets its Dir and Resume, and its Name
-	// where that is empty. A run that is only looked at, to compare the arms,
-	// is made before the first trial.
+	// Run makes the run of a seed at a learning rate, with a new student, and
+	// with validation data if there is more than one rate to choose from. The
+	// study sets its Dir and Resume, and its Name where that is empty. A run that
+	// is only looked at, to compare the arms, is made before the first trial.
 	Run func(seed uint64, rate float64) (*distill.Run, error)
+	// Rates are the arm's own learning rates; nil means those of the study.
+	Rates []float64
 }
 
 // A Study trains the same student in several ways, each with the same seeds,
@@ -58,7 +60,8 @@ type Arm struct {
 type Study struct {
 	// Arms are compared, one or more.
 	Arms []Arm
-	// Rates are the learning rates to choose from, one or more, no two alike.
+	// Rates are the learning rates to choose from, one or more, no two alike, of
+	// arms that have none of their own.
 	Rates []float64
 	// Seeds are two or more, no two alike.
 	Seeds []uint64
@@ -99,15 +102,14 @@ func (s *Study) Run(ctx context.Context) (Outcomes, error) {
 		return nil, err
 	}
 	all := make(Outcomes, len(s.Arms))
-	students := make([][]*student.Model, len(s.Arms))
 	for i := range s.Arms {
 		var err error
-		if all[i], students[i], err = s.choose(ctx, i); err != nil {
+		if all[i], err = s.choose(ctx, i); err != nil {
 			return nil, err
 		}
 	}
 	for i := range all {
-		for _, m := range students[i] {
+		for _, m := range all[i].Students {
 			t, err := distill.Measure(ctx, m, s.Test, nil)
 			if err != nil {
 				return nil, fmt.Errorf("study: %s on test data: %w", all[i].Arm, err)
@@ -122,17 +124,12 @@ func (s *Study) validate() error {
 	switch {
 	case len(s.Arms) == 0:
 		return errors.New("study: Study.Arms is empty; want one arm or more")
-	case len(s.Rates) == 0:
-		return errors.New("study: Study.Rates is empty; want one learning rate or more")
 	case len(s.Seeds) < 2:
 		return fmt.Errorf("study: Study.Seeds has %d seeds; want 2 or more, for there to be an interval", len(s.Seeds))
 	case s.Test == nil:
 		return errors.New("study: Study.Test is nil; want a data.Source")
 	case s.Resume && s.Dir == "":
 		return errors.New("study: Study.Resume is true and Study.Dir is empty; want the folder of the trials")
-	}
-	if rate, ok := twice(s.Rates); ok {
-		return fmt.Errorf("study: Study.Rates has %v twice; want each rate once", rate)
 	}
 	// The same run twice would make the interval narrower than it is.
 	if seed, ok := twice(s.Seeds); ok {
@@ -168,30 +165,59 @@ func (s *Study) validateArms() error {
 			return fmt.Errorf("study: Study.Arms[%d].Name is %q, as that of another; want one of its own", i, a.Name)
 		}
 		seen[a.Name] = true
+		if err := s.validateRates(i); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// validateRates refuses rates that leave an arm no choice, or the same one twice.
+func (s *Study) validateRates(arm int) error {
+	field := fmt.Sprintf("Study.Arms[%d].Rates", arm)
+	if s.Arms[arm].Rates == nil {
+		field = "Study.Rates"
+	}
+	rates := s.rates(arm)
+	if len(rates) == 0 {
+		return fmt.Errorf("study: %s is empty; want one learning rate or more", field)
+	}
+	if rate, ok := twice(rates); ok {
+		return fmt.Errorf("study: %s has %v twice; want each rate once", field, rate)
+	}
+	return nil
+}
+
+// rates are those that an arm chooses from.
+func (s *Study) rates(arm int) []float64 {
+	if own := s.Arms[arm].Rates; own != nil {
+		return own
+	}
+	return s.Rates
+}
+
 // choose runs an arm at every rate and keeps what the best one came to.
-func (s *Study) choose(ctx context.Context, arm int) (best Outcome, students []*student.Model, err error) {
-	top := math.NaN()
-	for rate := range s.Rates {
-		o, m, err := s.runAll(ctx, arm, rate)
-		if errors.Is(err, distill.ErrDiverged) {
+func (s *Study) choose(ctx context.Context, arm int) (best Outcome, err error) {
+	top, rates := math.NaN(), s.rates(arm)
+	for rate := range rates {
+		o, err := s.runAll(ctx, arm, rate)
+		switch {
+		case errors.Is(err, distill.ErrDiverged) && len(rates) > 1:
 			continue
-		}
-		if err != nil {
-			return best, nil, err
+		case err != nil:
+			return best, err
+		case len(rates) == 1:
+			return o, nil
 		}
 		// A score that is no number is like a run that diverged.
-		if v := s.score(o.Valid); v > top || students == nil && !math.IsNaN(v) {
-			best, students, top = o, m, v
+		if v := s.score(o.Valid); v > top || best.Students == nil && !math.IsNaN(v) {
+			best, top = o, v
 		}
 	}
-	if students == nil {
-		return best, nil, fmt.Errorf("study: arm %q diverged, or its score is no number, at each rate of %v", s.Arms[arm].Name, s.Rates)
+	if best.Students == nil {
+		return best, fmt.Errorf("study: arm %q diverged, or its score is no number, at each rate of %v", s.Arms[arm].Name, rates)
 	}
-	return best, students, nil
+	return best, nil
 }
 
 // score is the mean over the seeds.
@@ -208,39 +234,45 @@ func (s *Study) score(all []distill.Metrics) float64 {
 }
 
 // runAll runs an arm at one rate with every seed.
-func (s *Study) runAll(ctx context.Context, arm, rate int) (Outcome, []*student.Model, error) {
-	o := Outcome{Arm: s.Arms[arm].Name, Rate: s.Rates[rate]}
-	var students []*student.Model
+func (s *Study) runAll(ctx context.Context, arm, rate int) (Outcome, error) {
+	o := Outcome{Arm: s.Arms[arm].Name, Rate: s.rates(arm)[rate]}
 	for seed := range s.Seeds {
 		t := s.trial(arm, rate, seed)
 		model, valid, err := s.fit(ctx, s.Arms[arm], t)
 		if err != nil {
-			return o, nil, fmt.Errorf("study: %v: %w", t, err)
+			return o, fmt.Errorf("study: %v: %w", t, err)
 		}
 		o.Params = model.Size()
-		o.Trials, o.Valid = append(o.Trials, t), append(o.Valid, valid)
-		students = append(students, model)
+		o.Trials, o.Students = append(o.Trials, t), append(o.Students, model)
+		if valid != nil {
+			o.Valid = append(o.Valid, *valid)
+		}
 	}
-	return o, students, nil
+	return o, nil
 }
 
 // trial is that of the arm, the rate and the seed with these indices.
 func (s *Study) trial(arm, rate, seed int) Trial {
-	t := Trial{
-		Arm: s.Arms[arm].Name, Seed: s.Seeds[seed], Rate: s.Rates[rate],
-		N: (arm*len(s.Rates)+rate)*len(s.Seeds) + seed + 1, Of: len(s.Arms) * len(s.Rates) * len(s.Seeds),
+	t := Trial{Arm: s.Arms[arm].Name, Seed: s.Seeds[seed], Rate: s.rates(arm)[rate]}
+	for i := range s.Arms {
+		n := len(s.rates(i)) * len(s.Seeds)
+		if t.Of += n; i < arm {
+			t.N += n
+		}
 	}
+	t.N += rate*len(s.Seeds) + seed + 1
 	if s.Dir != "" {
 		t.Dir = filepath.Join(s.Dir, t.Arm, fmt.Sprintf("rate-%v", t.Rate), fmt.Sprintf("seed-%d", t.Seed))
 	}
 	return t
 }
 
-// fit is the student that a trial came to, with its validation metrics.
-func (s *Study) fit(ctx context.Context, a Arm, t Trial) (*student.Model, distill.Metrics, error) {
+// fit is the student that a trial came to, with its validation metrics, nil if
+// there are no such data.
+func (s *Study) fit(ctx context.Context, a Arm, t Trial) (*student.Model, *distill.Metrics, error) {
 	run, err := a.newRun(t.Seed, t.Rate)
 	if err != nil {
-		return nil, distill.Metrics{}, err
+		return nil, nil, err
 	}
 	run.Name, run.Dir, run.Resume = cmp.Or(run.Name, t.Arm), t.Dir, s.Resume
 	var observers []distill.Observer
@@ -250,11 +282,11 @@ func (s *Study) fit(ctx context.Context, a Arm, t Trial) (*student.Model, distil
 	result, err := run.Fit(ctx, observers...)
 	switch {
 	case err != nil:
-		return nil, distill.Metrics{}, err
-	case result.Valid == nil:
-		return nil, distill.Metrics{}, errors.New("the run ended before it was measured on Run.Valid")
+		return nil, nil, err
+	case result.Valid == nil && run.Valid != nil:
+		return nil, nil, errors.New("the run ended before it was measured on Run.Valid")
 	}
-	return run.Student, *result.Valid, nil
+	return run.Student, result.Valid, nil
 }
 
 // newRun calls Run, and sees to it that there is what a study looks at.
@@ -263,8 +295,8 @@ func (a Arm) newRun(seed uint64, rate float64) (*distill.Run, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case run == nil || run.Student == nil || run.Train == nil || run.Valid == nil:
-		return nil, errors.New("Arm.Run made a run without Student, Train or Valid; a study wants all three")
+	case run == nil || run.Student == nil || run.Train == nil:
+		return nil, errors.New("Arm.Run made a run without Student or Train; a study wants both")
 	}
 	return run, nil
 }

@@ -62,7 +62,7 @@ func small(seed uint64, rate float64) *distill.Run {
 
 // arm makes small runs, changed.
 func arm(name string, change func(*distill.Run)) Arm {
-	return Arm{name, func(seed uint64, rate float64) (*distill.Run, error) {
+	return Arm{Name: name, Run: func(seed uint64, rate float64) (*distill.Run, error) {
 		run := small(seed, rate)
 		change(run)
 		return run, nil
@@ -90,6 +90,9 @@ func wantError(t *testing.T, err error, want string) {
 	}
 }
 
+// fingerprints compares students by their weights.
+var fingerprints = cmp.Transformer("weights", (*student.Model).Fingerprint)
+
 // What a study says is what its runs would have said alone.
 func TestStudy(t *testing.T) {
 	all, err := twoArms().Run(t.Context())
@@ -104,21 +107,22 @@ func TestStudy(t *testing.T) {
 			change(run)
 			o.Trials = append(o.Trials, Trial{Arm: o.Arm, Seed: seed, Rate: 0.5, N: 6*a + 4 + i, Of: 12})
 			o.Valid = append(o.Valid, *must(run.Fit(t.Context())).Valid)
+			o.Students = append(o.Students, run.Student)
 			o.Test = append(o.Test, must(distill.Measure(t.Context(), run.Student, inOrder(test(70)), nil)))
 		}
 		want = append(want, o)
 	}
-	if diff := cmp.Diff(want, all, cmpopts.EquateNaNs()); diff != "" {
+	if diff := cmp.Diff(want, all, cmpopts.EquateNaNs(), fingerprints); diff != "" {
 		t.Error(diff)
 	}
-	if cmp.Equal(all[0].Test, all[1].Test, cmpopts.EquateNaNs()) {
+	if cmp.Equal(all[0].Test, all[1].Test, cmpopts.EquateNaNs(), fingerprints) {
 		t.Error("both arms came to the same")
 	}
 }
 
 func TestEachArmHasItsRate(t *testing.T) {
 	s := twoArms()
-	s.Arms[1] = Arm{"inverse", func(seed uint64, rate float64) (*distill.Run, error) {
+	s.Arms[1] = Arm{Name: "inverse", Run: func(seed uint64, rate float64) (*distill.Run, error) {
 		return small(seed, 0.5e-6/rate), nil
 	}}
 	all, err := s.Run(t.Context())
@@ -128,7 +132,7 @@ func TestEachArmHasItsRate(t *testing.T) {
 	if all[0].Rate != 0.5 || all[1].Rate != 1e-6 {
 		t.Errorf("rates %v and %v; want 0.5 and 1e-6", all[0].Rate, all[1].Rate)
 	}
-	if diff := cmp.Diff(all[0].Test, all[1].Test, cmpopts.EquateNaNs()); diff != "" {
+	if diff := cmp.Diff(all[0].Test, all[1].Test, cmpopts.EquateNaNs(), fingerprints); diff != "" {
 		t.Errorf("the same runs differ: %s", diff)
 	}
 	s.Monitor = func(m distill.Metrics) float64 { return -m.Accuracy }
@@ -138,6 +142,37 @@ func TestEachArmHasItsRate(t *testing.T) {
 	if all[0].Rate != 1e-6 || all[1].Rate != 0.5 {
 		t.Errorf("with a monitor, rates %v and %v; want 1e-6 and 0.5", all[0].Rate, all[1].Rate)
 	}
+}
+
+// An arm may have rates of its own, and one without a choice needs no validation
+// data.
+func TestArmsHaveTheirRates(t *testing.T) {
+	s := twoArms()
+	s.Rates, s.Arms[0].Rates = []float64{0.5}, []float64{1e-6, 1e-3, 0.5}
+	s.Arms[1] = arm("blind", func(r *distill.Run) { r.Valid = nil })
+	var trials []Trial
+	s.Observe = func(t Trial) []distill.Observer {
+		trials = append(trials, t)
+		return nil
+	}
+	all, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, trial := range trials {
+		if trial.N != i+1 || trial.Of != 12 || len(trials) != 12 {
+			t.Errorf("trial %d of %d is %d of %d; want 12 in order", i+1, len(trials), trial.N, trial.Of)
+		}
+	}
+	if all[0].Rate != 0.5 || all[1].Rate != 0.5 || len(all[0].Valid) != 3 || len(all[1].Valid) != 0 {
+		t.Errorf("rates %v and %v, with %d and %d validations; want 0.5 twice, with 3 and none", all[0].Rate, all[1].Rate, len(all[0].Valid), len(all[1].Valid))
+	}
+	if got := all.String(); !strings.Contains(got, " -  ") {
+		t.Errorf("the table has no dash for what was not measured:\n%s", got)
+	}
+	s.Rates = []float64{0.5, 0.25}
+	_, err = s.Run(t.Context())
+	wantError(t, err, "study: blind: Arm.Run made a run without Valid; want validation data to choose one of 2 rates by")
 }
 
 func TestChoiceByMeanScore(t *testing.T) {
@@ -289,7 +324,7 @@ func TestResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.EquateNaNs(), cmpopts.IgnoreFields(Trial{}, "Dir")); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.EquateNaNs(), fingerprints, cmpopts.IgnoreFields(Trial{}, "Dir")); diff != "" {
 			t.Errorf("%s: %s", what, diff)
 		}
 		if steps != 12*6 {
@@ -358,20 +393,22 @@ func TestUnlikeArms(t *testing.T) {
 func TestStudyRefuses(t *testing.T) {
 	made := func(run *distill.Run, err error) func(*Study) {
 		return func(s *Study) {
-			s.Arms = []Arm{{"made", func(uint64, float64) (*distill.Run, error) { return run, err }}}
+			s.Arms = []Arm{{Name: "made", Run: func(uint64, float64) (*distill.Run, error) { return run, err }}}
 		}
 	}
 	changed := func(change func(*distill.Run)) func(*Study) {
 		return func(s *Study) { s.Arms = []Arm{arm("changed", change)} }
 	}
 	flat := must(data.NewMemory(data.Signals{"x": tensor.New(tensor.WithShape(3, 64), tensor.Of(tensor.Float32))}, nil, nil))
-	const incomplete = "study: made: Arm.Run made a run without Student, Train or Valid"
+	const incomplete = "study: made: Arm.Run made a run without Student or Train"
 	tests := map[string]struct {
 		change func(*Study)
 		want   string
 	}{
 		"no arms":    {func(s *Study) { s.Arms = nil }, "study: Study.Arms is empty; want one arm or more"},
 		"no rates":   {func(s *Study) { s.Rates = nil }, "study: Study.Rates is empty; want one learning rate or more"},
+		"own rates":  {func(s *Study) { s.Arms[1].Rates = []float64{} }, "study: Study.Arms[1].Rates is empty; want one learning rate or more"},
+		"own twice":  {func(s *Study) { s.Arms[1].Rates = []float64{3, 3} }, "study: Study.Arms[1].Rates has 3 twice; want each rate once"},
 		"rate twice": {func(s *Study) { s.Rates = []float64{0.1, 0.5, 0.1} }, "study: Study.Rates has 0.1 twice; want each rate once"},
 		"one seed":   {func(s *Study) { s.Seeds = s.Seeds[:1] }, "study: Study.Seeds has 1 seeds; want 2 or more"},
 		"seed twice": {func(s *Study) { s.Seeds = []uint64{3, 1, 3} }, "study: Study.Seeds has 3 twice; want each seed once"},
@@ -397,7 +434,7 @@ func TestStudyRefuses(t *testing.T) {
 		"nil":         {made(nil, nil), incomplete},
 		"no student":  {made(&distill.Run{Train: inOrder(test(3)), Valid: inOrder(test(3))}, nil), incomplete},
 		"no training": {made(&distill.Run{Student: small(1, 1).Student, Valid: inOrder(test(3))}, nil), incomplete},
-		"no valid":    {made(&distill.Run{Student: small(1, 1).Student, Train: inOrder(test(3))}, nil), incomplete},
+		"no valid":    {made(&distill.Run{Student: small(1, 1).Student, Train: inOrder(test(3))}, nil), "study: made: Arm.Run made a run without Valid"},
 		"refused run": {func(s *Study) { s.Rates[0] = -1 }, "study: control rate -1 seed 3: distill: "},
 		"too short": {changed(func(r *distill.Run) { r.Budget = time.Nanosecond; r.Epochs = 2 }),
 			"study: changed rate 1e-06 seed 3: the run ended before it was measured on Run.Valid"},
