@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,6 +292,52 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// Trials that go on at the same time come to the same, and an error of one ends
+// them all.
+func TestParallel(t *testing.T) {
+	want, err := twoArms().Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := twoArms()
+	s.Parallel = 2
+	var now, most atomic.Int32
+	s.Observe = func(Trial) []distill.Observer {
+		return []distill.Observer{distill.ObserverFunc(func(step distill.Step) error {
+			switch step.N {
+			case 1:
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(20 * time.Millisecond) // for the other one to begin
+			case 6:
+				now.Add(-1)
+			}
+			return nil
+		})}
+	}
+	got, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateNaNs(), fingerprints); diff != "" {
+		t.Error(diff)
+	}
+	if most.Load() != 2 {
+		t.Errorf("%d trials went on at a time; want 2", most.Load())
+	}
+	broken := errors.New("broken")
+	s.Observe = func(t Trial) []distill.Observer {
+		return []distill.Observer{distill.ObserverFunc(func(step distill.Step) error {
+			if t.Seed == 2 && step.N == 3 {
+				return broken
+			}
+			return nil
+		})}
+	}
+	if _, err := s.Run(t.Context()); !errors.Is(err, broken) || !strings.Contains(err.Error(), "study: control rate 1e-06 seed 2: ") {
+		t.Errorf("the error is %v; want that of the trial which broke", err)
+	}
+}
+
 // In parts it comes to the same, and no step is done twice.
 func TestResume(t *testing.T) {
 	whole, parts := twoArms(), twoArms()
@@ -409,6 +456,7 @@ func TestStudyRefuses(t *testing.T) {
 		"no rates":   {func(s *Study) { s.Rates = nil }, "study: Study.Rates is empty; want one learning rate or more"},
 		"own rates":  {func(s *Study) { s.Arms[1].Rates = []float64{} }, "study: Study.Arms[1].Rates is empty; want one learning rate or more"},
 		"own twice":  {func(s *Study) { s.Arms[1].Rates = []float64{3, 3} }, "study: Study.Arms[1].Rates has 3 twice; want each rate once"},
+		"parallel":   {func(s *Study) { s.Parallel = -1 }, "study: Study.Parallel is -1; want 1 or more trials at a time, or 0 for 1"},
 		"rate twice": {func(s *Study) { s.Rates = []float64{0.1, 0.5, 0.1} }, "study: Study.Rates has 0.1 twice; want each rate once"},
 		"one seed":   {func(s *Study) { s.Seeds = s.Seeds[:1] }, "study: Study.Seeds has 1 seeds; want 2 or more"},
 		"seed twice": {func(s *Study) { s.Seeds = []uint64{3, 1, 3} }, "study: Study.Seeds has 3 twice; want each seed once"},

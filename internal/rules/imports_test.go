@@ -43,7 +43,7 @@ var may = []rule{
 	{"teacher/...", "data/... student/... teacher/... internal/... gorgonia.org/tensor github.com/x448/float16"},
 	{"distill/report", public + "internal/... gonum.org/v1/plot/..."},
 	{"distill/progress", public + "github.com/schollz/progressbar/v3 golang.org/x/term"},
-	{"distill/study", public + "gonum.org/v1/gonum/..."},
+	{"distill/study", public + "gonum.org/v1/gonum/... golang.org/x/sync/errgroup"},
 	{"distill/...", public + "internal/..." + gorgonia},
 	{"examples/versus", public + gorgonia + "gonum.org/v1/plot/..."},
 	{"examples/...", public + gorgonia},
