@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"image/png"
@@ -17,50 +15,21 @@ import (
 	"testing"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/data/mnist/mnisttest"
 	"github.com/godistill/godistill/distill/study"
 )
 
 // short is done in seconds.
 var short = effort{valid: 200, rows: 20 * batch, teacherEpochs: 4, studentEpochs: 3, seeds: 2, rates: []float64{2e-2}}
 
-// made are files in the form of MNIST, whose images are bright at a place that
-// depends on the class, and noisy everywhere.
+// made are options for images that are made up.
 func made(t *testing.T) Options {
 	t.Helper()
 	dir := t.TempDir()
-	for part, n := range map[string]int{"train": 1500, "t10k": 300} {
-		rng := rand.New(rand.NewPCG(uint64(n), 1))
-		x, y := make([]byte, 0, n*28*28), make([]byte, n)
-		for i := range y {
-			y[i] = byte(rng.IntN(10))
-			top, left := 4+12*int(y[i]/5), 1+5*int(y[i]%5)
-			for p := range 28 * 28 {
-				light := rng.IntN(200)
-				if r, c := p/28-top, p%28-left; r >= 0 && r < 8 && c >= 0 && c < 5 {
-					light += 55
-				}
-				x = append(x, byte(light))
-			}
-		}
-		pack(t, filepath.Join(dir, part+"-images-idx3-ubyte.gz"), []uint32{0x803, uint32(n), 28, 28}, x)
-		pack(t, filepath.Join(dir, part+"-labels-idx1-ubyte.gz"), []uint32{0x801, uint32(n)}, y)
-	}
-	return Options{Out: t.TempDir(), Data: dir}
-}
-
-// pack writes a file in the IDX format.
-func pack(t *testing.T, name string, head []uint32, content []byte) {
-	t.Helper()
-	f, err := os.Create(name)
-	if err != nil {
+	if err := mnisttest.Write(dir, 1500, 300, 55); err != nil {
 		t.Fatal(err)
 	}
-	z := gzip.NewWriter(f)
-	for _, err := range []error{binary.Write(z, binary.BigEndian, head), binary.Write(z, binary.BigEndian, content), z.Close(), f.Close()} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	return Options{Out: t.TempDir(), Data: dir}
 }
 
 func TestDistillingHelpsWithFewLabels(t *testing.T) {
