@@ -64,48 +64,21 @@ func columns(terms []string) []column {
 	for _, t := range terms {
 		cols = append(cols, valid("terms."+t+".value", func(m *distill.Metrics) float64 { return ofTerm(m.Terms, t).Value }))
 	}
-	return append(cols,
-		valid("accuracy", func(m *distill.Metrics) float64 { return m.Accuracy }),
-		valid("top5", func(m *distill.Metrics) float64 { return m.Top5 }),
-		valid("nll", func(m *distill.Metrics) float64 { return m.NLL }),
-		valid("ece", func(m *distill.Metrics) float64 { return m.ECE }),
-		valid("agreement", func(m *distill.Metrics) float64 { return m.Agreement }),
-		valid("teacher_kl", func(m *distill.Metrics) float64 { return m.TeacherKL }))
-}
-
-// ofTasks are the columns that only some tasks have, those of these steps.
-func ofTasks(steps []distill.Step) (cols []column) {
-	answers := func(m *distill.Metrics) *distill.Answers { return m.Answers }
-	numbers := func(m *distill.Metrics) *distill.Numbers { return m.Numbers }
-	pixels := func(m *distill.Metrics) *distill.Pixels { return m.Pixels }
-	for _, c := range []struct {
-		name string
-		get  func(*distill.Metrics) float64
-	}{
-		{"answers.f1", part(answers, func(a *distill.Answers) float64 { return a.F1 })},
-		{"answers.auroc", part(answers, func(a *distill.Answers) float64 { return a.AUROC })},
-		{"numbers.mae", part(numbers, func(n *distill.Numbers) float64 { return n.MAE })},
-		{"numbers.rmse", part(numbers, func(n *distill.Numbers) float64 { return n.RMSE })},
-		{"numbers.r2", part(numbers, func(n *distill.Numbers) float64 { return n.R2 })},
-		{"numbers.teacher_rmse", part(numbers, func(n *distill.Numbers) float64 { return n.TeacherRMSE })},
-		{"pixels.iou", part(pixels, func(p *distill.Pixels) float64 { return p.IoU })},
-	} {
-		has := func(s distill.Step) bool { return !math.IsNaN(ofValid(s, c.get)) }
-		if slices.ContainsFunc(steps, has) {
-			cols = append(cols, column{"valid." + c.name, func(s distill.Step) string { return cell(ofValid(s, c.get)) }})
-		}
+	for _, m := range common {
+		cols = append(cols, valid(m.name, m.get))
 	}
 	return cols
 }
 
-// part gets a number of what only some tasks have, NaN in others.
-func part[T any](of func(*distill.Metrics) *T, get func(*T) float64) func(*distill.Metrics) float64 {
-	return func(m *distill.Metrics) float64 {
-		if p := of(m); p != nil {
-			return get(p)
+// ofTasks are the columns that only some tasks have, those of these steps.
+func ofTasks(steps []distill.Step) (cols []column) {
+	for _, m := range special {
+		has := func(s distill.Step) bool { return !math.IsNaN(ofValid(s, m.get)) }
+		if slices.ContainsFunc(steps, has) {
+			cols = append(cols, column{"valid." + m.name, func(s distill.Step) string { return cell(ofValid(s, m.get)) }})
 		}
-		return math.NaN()
 	}
+	return cols
 }
 
 func cell(v float64) string {

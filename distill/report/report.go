@@ -12,6 +12,7 @@
 //	//	run.json       the configuration, and the versions of the code
 //	//	summary.json   what the run came to
 //	//	metrics.csv    metrics.jsonl as a table
+//	//	summary.md     the summary for people: see Markdown
 //	//	curves.png     loss, accuracy, learning rate and gradient norm
 //	//	curves.svg     the same
 //
@@ -20,7 +21,9 @@
 // that, a resumed run first cuts its logs back to the step it goes on from.
 //
 // [Read] reads metrics.jsonl back, [Draw] draws one run over its steps, and
-// [Compare] draws several arms over the epochs, each over its seeds.
+// [Compare] draws several arms over the epochs, each over its seeds. [Diff] says
+// what two folders do not share, [Markdown] writes tables for a pull request, and
+// a [TensorBoard] shows the curves of a run while it trains.
 //
 // The package refuses a log that is not its own: one that does not begin with a
 // step, lines that are no JSON, or steps that do not increase. NaN is null in
@@ -58,7 +61,7 @@ type Folder struct {
 	Now func() time.Time
 
 	dir            string
-	title          string
+	about          description
 	metrics, times *os.File
 	last           time.Time
 	seconds        float64 // since the run's first start, pauses not counted
@@ -67,7 +70,7 @@ type Folder struct {
 // Start implements [distill.Observer]. It cuts the logs of an earlier run to
 // plan.Done steps, and writes run.json.
 func (f *Folder) Start(plan distill.Plan) error {
-	f.dir, f.title = f.Dir, plan.Name
+	f.dir, f.about = f.Dir, describe(plan)
 	if f.dir == "" {
 		f.dir = plan.Dir
 	}
@@ -96,7 +99,7 @@ func (f *Folder) open(plan distill.Plan) error {
 	}
 	f.seconds = float64(last.Seconds)
 	return writeFile(filepath.Join(f.dir, "run.json"), func(w io.Writer) error {
-		return writeJSON(w, describe(plan))
+		return writeJSON(w, f.about)
 	})
 }
 
@@ -148,17 +151,19 @@ func (f *Folder) summarise(result distill.Result, cause error) error {
 	if err != nil {
 		return fmt.Errorf("metrics.jsonl: %w", err)
 	}
+	end := summaryOf(result, cause)
 	files := []struct {
 		name  string
 		write func(io.Writer) error
 	}{
 		{"metrics.csv", func(w io.Writer) error { return writeCSV(w, steps) }},
-		{"summary.json", func(w io.Writer) error { return writeJSON(w, summaryOf(result, cause)) }},
-		{"curves.png", func(w io.Writer) error { return Draw(w, PNG, f.title, steps) }},
-		{"curves.svg", func(w io.Writer) error { return Draw(w, SVG, f.title, steps) }},
+		{"summary.json", func(w io.Writer) error { return writeJSON(w, end) }},
+		{"summary.md", saved{f.about, end, steps}.write},
+		{"curves.png", func(w io.Writer) error { return Draw(w, PNG, f.about.Name, steps) }},
+		{"curves.svg", func(w io.Writer) error { return Draw(w, SVG, f.about.Name, steps) }},
 	}
 	if f.NoCurves {
-		files = files[:2]
+		files = files[:3]
 	}
 	for _, file := range files {
 		if err := writeFile(filepath.Join(f.dir, file.name), file.write); err != nil {

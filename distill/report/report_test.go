@@ -100,14 +100,14 @@ func TestFiles(t *testing.T) {
 	steps[1].Accuracy, steps[2].GradNorm = math.NaN(), math.Inf(1)
 	finish(t, start(t, dir, 0, steps), nil)
 	got := files(t, dir)
-	for _, name := range []string{"metrics.jsonl", "times.jsonl", "metrics.csv", "summary.json", "curves.svg"} {
+	for _, name := range []string{"metrics.jsonl", "times.jsonl", "metrics.csv", "summary.json", "summary.md", "curves.svg"} {
 		golden(t, name, got[name])
 	}
 	if !strings.HasPrefix(got["curves.png"], "\x89PNG") {
 		t.Error("curves.png is no PNG")
 	}
-	if len(got) != 7 {
-		t.Errorf("the folder has %d files, want 7", len(got))
+	if len(got) != 8 {
+		t.Errorf("the folder has %d files, want 8", len(got))
 	}
 	var run struct {
 		Name   string
@@ -206,8 +206,8 @@ func TestEndedByError(t *testing.T) {
 		dir := t.TempDir()
 		finish(t, start(t, dir, 0, sample(3, 4, 1)[:n]), errors.New("data: sample 7 is no image"))
 		got := files(t, dir)
-		if len(got) != 7 {
-			t.Errorf("after %d steps the folder has %d files, want 7", n, len(got))
+		if len(got) != 8 {
+			t.Errorf("after %d steps the folder has %d files, want 8", n, len(got))
 		}
 		if !strings.Contains(got["summary.json"], `"error": "data: sample 7 is no image"`) {
 			t.Errorf("summary.json is %s", got["summary.json"])
@@ -367,5 +367,6 @@ func ExampleFolder() {
 	// metrics.jsonl
 	// run.json
 	// summary.json
+	// summary.md
 	// times.jsonl
 }
