@@ -45,6 +45,9 @@ func (r *Run) validate() error {
 	if err := checkTerms(r.Terms, r.Accumulate); err != nil {
 		return err
 	}
+	if _, err := r.Average.pairs(r.Student); err != nil {
+		return err
+	}
 	return r.Optimizer.Validate()
 }
 
@@ -63,6 +66,9 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 			}
 		}
 		if err := r.checkRate(i); err != nil {
+			return err
+		}
+		if err := r.Average.validate(i); err != nil {
 			return err
 		}
 		learns = learns || r.Optimizer.LearningRate(i) > 0

@@ -36,10 +36,10 @@ func (s *session) load() error {
 }
 
 // restore gives the student the weights of the checkpoint, if the run goes on
-// from one.
+// from one, and its average those that it has there.
 func (s *session) restore() error {
-	if s.resumed.Tensors == nil {
-		return nil
+	if err := s.startAverage(); err != nil || s.resumed.Tensors == nil {
+		return err
 	}
 	if s.state.BestMetrics != nil {
 		s.keep()
@@ -109,6 +109,9 @@ func (s *session) snapshot() State {
 			state.Tensors["slot/"+name+"/"+p.Name] = t.slots[i]
 		}
 	}
+	for _, p := range s.pairs {
+		state.Tensors["average/"+p.mean.Name] = p.mean.Value
+	}
 	for name, t := range s.best {
 		state.Tensors["best/"+name] = t
 	}
@@ -161,9 +164,9 @@ func (s *session) checkFrozen() error {
 	return err
 }
 
-// settle gives the student the weights of the best epoch.
+// settle gives what was measured the weights of the best epoch.
 func (s *session) settle() {
-	for p := range s.Student.Params() {
+	for p := range s.measured().Params() {
 		if t := s.best[p.Name]; t != nil {
 			_ = copyPadded(p.Value, t) // same shape and dtype
 			p.Touch()
