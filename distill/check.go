@@ -59,8 +59,8 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 			if err := t.validate(i); err != nil {
 				return err
 			}
-			if k, ok := t.Loss.(KL); ok && card.Temps != nil {
-				if err := k.answered(i, card.Temps); err != nil {
+			if k, ok := t.Loss.(KL); ok {
+				if err := k.answered(i, card); err != nil {
 					return err
 				}
 			}

@@ -34,9 +34,6 @@ func (s *session) learn(g group) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
-	if err := s.follow(at); err != nil {
-		return Step{}, err
-	}
 	s.course.used.takeBack(g.batches...)
 	s.state.Step, s.state.Epoch, s.state.Batch = at+1, g.epoch, g.next
 	if g.end {
@@ -143,7 +140,7 @@ func (s *session) update(step int, out outcome, n int) (norm float64, err error)
 		}
 		p.Touch()
 	}
-	return norm, nil
+	return norm, s.follow(step)
 }
 
 // trained are the parameters that no group freezes, with their gradients.
