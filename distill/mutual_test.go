@@ -322,7 +322,7 @@ type panics struct{}
 func (panics) Loss(*student.Builder, Lesson) Rows { panic("the loss panicked") }
 
 // With the labels, a student of K learns from the mean of its peers, 1/(K-1) of
-// each divergence, and no gradient reaches a peer (1706.00384, equation 8).
+// each divergence (1706.00384).
 func TestMutualOfThree(t *testing.T) {
 	runs := peers(1, 2, 3)
 	z := make([]*tensor.Dense, 3)

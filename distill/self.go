@@ -18,8 +18,8 @@ import (
 //	distill.Self{Of: distill.KL{T: distill.Constant(3), Student: "exit1", Teacher: "logits"}}
 //	distill.Self{Of: distill.Hint{Student: "layer1", Teacher: "layer3"}}
 //
-// The paper gives the soft terms of the exits a weight of 0.3 beside hard ones of
-// 0.7, and the hints 0.03. A run needs no teacher for it.
+// Each exit has a hard term too, and the paper weighs hard and soft ones 1-α and
+// α. A run needs no teacher for it.
 type Self struct {
 	// Of is any loss. It names a tap and a signal that are not the same.
 	Of Loss

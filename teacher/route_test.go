@@ -72,6 +72,16 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// A route is recorded as any teacher is, and none without a rule.
+func TestRouteIsRecorded(t *testing.T) {
+	r := Route{Teachers: []Teacher{toy(1), toy(2)}, To: ByLabel([]int{1, 0, 0, 1, 1, 0}, 0), Rule: "six"}
+	b := batchOf(t, toySet{}, 0)
+	sameBits(t, answer(t, record(t, r, toySet{}, t.TempDir(), Recording{Batch: 3}), b), answer(t, r, b))
+	r.Rule = ""
+	_, err := Record(t.Context(), r, toySet{}, t.TempDir(), Recording{})
+	wantError(t, err, nil, "Fingerprint")
+}
+
 // Nobody is asked about nothing, and of a whole batch there is no copy.
 func TestRouteToOne(t *testing.T) {
 	b := batchOf(t, toySet{}, 0)
