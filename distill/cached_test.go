@@ -159,6 +159,18 @@ func TestCacheRefuses(t *testing.T) {
 		checkError(t, err, want)
 		checkEmpty(t, long.Dir)
 	}
+	endless := *plain
+	endless.Teacher, endless.Train = top, batches{plain.Train.Spec(), allOf(plain.Train)}
+	endless.Terms = hinton(StepDecay(4, 0.5, 3000))
+	_, err := endless.Fit(t.Context())
+	checkError(t, err, "distill: KL.T is 2 at step 3000; the top-k logits answer only [1 4] exactly")
+	checkEmpty(t, endless.Dir)
+	table := make([]float64, 20)
+	for i := range table {
+		table[i] = float64(1 + 3*(i%2))
+	}
+	endless.Terms = hinton(func(step int) float64 { return table[step] })
+	fit(t, &endless)
 	fits := *plain
 	fits.Teacher, fits.Terms = top, hinton(StepDecay(4, 0.25, 10))
 	for _, s := range traceOf(t, &fits).steps {

@@ -16,7 +16,8 @@ import (
 // classes and one bucket for all others, a lower bound.
 type KL struct {
 	// T is the temperature, above 0; nil means 1. A teacher of top-k logits
-	// answers those that were recorded.
+	// answers those that were recorded, and a run that would come to another does
+	// not begin.
 	T Schedule
 	// Student and Teacher are the tap and the signal with the logits; "" means
 	// "logits".
