@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/internal/kernel"
 	"github.com/godistill/godistill/student"
 )
 
@@ -108,12 +109,12 @@ func (s *session) follow(step int) error {
 	return nil
 }
 
-// approach moves mean by a share of its way to w. Written as a sum of two shares
-// it would end beside a w that stays, for these are rounded.
+// approach moves mean by a share of its way to w: mean + share*(w - mean), which
+// is a step of descent. As a sum of two shares it would end beside a w that
+// stays, for these are rounded.
 func approach[T floating](mean, w []T, share T) {
-	for i, v := range w {
-		mean[i] += share * (v - mean[i])
-	}
+	step := kernel.SGD[T]{Rate: -share, Decay: -1}
+	step.Update(mean, w, nil)
 }
 
 // startAverage makes the average what it is when the run goes on.
