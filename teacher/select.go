@@ -20,16 +20,15 @@ import (
 //	}.Of(big)
 //
 // The classes that are left out have no part in the probabilities: those of the
-// rest are the teacher's given that it is one of them. A sample of a class that
-// was left out is one of which the teacher says what it is not; it is better
-// left out too, or masked by its weight.
+// rest are the teacher's, given that it is one of them. Of a sample that is none
+// of them they say little: leave it out of the data, or give it no weight.
 type Select struct {
 	// Classes are what the student tells apart, in its order.
 	Classes []string
 	// From are the teacher's names for a class that it calls otherwise, or has
-	// several of. The logit of several is the log-sum-exp of theirs: their
-	// probabilities are added, at temperature 1. At others those of the merged
-	// class are tempered.
+	// several of. The logit of several is the log-sum-exp of theirs, which adds
+	// their probabilities at temperature 1. At another the sum is tempered, which
+	// is not the sum of what is tempered.
 	From map[string][]string
 }
 
