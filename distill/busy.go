@@ -12,8 +12,16 @@ var busy sync.Map
 
 // hold claims the student and the folder for this run.
 func (s *session) hold() error {
-	if err := s.claim("Student", s.Student); err != nil || s.Dir == "" {
+	if err := s.claim("Student", s.Student); err != nil {
 		return err
+	}
+	if m := s.Average.Model; m != nil {
+		if err := s.claim("Average.Model", m); err != nil {
+			return err
+		}
+	}
+	if s.Dir == "" {
+		return nil
 	}
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {

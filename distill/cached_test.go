@@ -147,6 +147,30 @@ func TestCacheRefuses(t *testing.T) {
 			checkEmpty(t, r.Dir)
 		})
 	}
+	long := *plain
+	long.Teacher, long.Epochs, long.MaxSteps = top, 0, 2000
+	for want, T := range map[string]Schedule{
+		"distill: KL.T is 3 at step 1000;": func(step int) float64 { return [2]float64{4, 3}[step/1000] },
+		"distill: KL.T is 3.5 at step 1;":  Linear(4, 1, 6),
+		"distill: KL.T is 2 at step 249;":  Cycle(250, func(step int) float64 { return [2]float64{4, 2}[step/249] }),
+	} {
+		long.Terms = hinton(T)
+		_, err := long.Fit(t.Context())
+		checkError(t, err, want)
+		checkEmpty(t, long.Dir)
+	}
+	endless := *plain
+	endless.Teacher, endless.Train = top, batches{plain.Train.Spec(), allOf(plain.Train)}
+	endless.Terms = hinton(StepDecay(4, 0.5, 3000))
+	_, err := endless.Fit(t.Context())
+	checkError(t, err, "distill: KL.T is 2 at step 3000; the top-k logits answer only [1 4] exactly")
+	checkEmpty(t, endless.Dir)
+	table := make([]float64, 20)
+	for i := range table {
+		table[i] = float64(1 + 3*(i%2))
+	}
+	endless.Terms = hinton(func(step int) float64 { return table[step] })
+	fit(t, &endless)
 	fits := *plain
 	fits.Teacher, fits.Terms = top, hinton(StepDecay(4, 0.25, 10))
 	for _, s := range traceOf(t, &fits).steps {
@@ -176,4 +200,23 @@ func renumbered(set data.Set, n int) (data.Set, error) {
 		return nil, err
 	}
 	return data.Normalize(with, map[string]data.Norm{"x": {Mean: []float64{0}, SD: []float64{16}}})
+}
+
+// What was recorded binds the terms that ask for it, and not those of a teacher
+// beside it that has all of its logits.
+func TestTopKBesideDense(t *testing.T) {
+	r, set, master := digitsRun(t)
+	top := record(t, master, set, teacher.Recording{TopK: 3, Temps: []float64{1, 4}})
+	r.Teacher = teacher.Named{"top": top, "all": master}
+	at := func(top, all float64) []Term {
+		return []Term{
+			{Name: "top", Loss: KL{Teacher: "top/logits", T: Constant(top)}},
+			{Name: "all", Loss: KL{Teacher: "all/logits", T: Constant(all)}},
+		}
+	}
+	r.Terms, r.MaxSteps = at(4, 3), 2
+	fit(t, r)
+	r.Terms = at(3, 4)
+	_, err := r.Fit(t.Context())
+	checkError(t, err, "distill: KL.T is 3 at step 0; the top-k logits answer only [1 4] exactly")
 }

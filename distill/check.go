@@ -45,6 +45,9 @@ func (r *Run) validate() error {
 	if err := checkTerms(r.Terms, r.Accumulate); err != nil {
 		return err
 	}
+	if _, err := r.Average.pairs(r.Student); err != nil {
+		return err
+	}
 	return r.Optimizer.Validate()
 }
 
@@ -56,19 +59,38 @@ func (r *Run) validateSchedules(steps int, card teacher.Card) error {
 			if err := t.validate(i); err != nil {
 				return err
 			}
-			if k, ok := t.Loss.(KL); ok && card.Temps != nil {
-				if err := k.answered(i, card.Temps); err != nil {
-					return err
-				}
-			}
 		}
 		if err := r.checkRate(i); err != nil {
+			return err
+		}
+		if err := r.Average.validate(i); err != nil {
 			return err
 		}
 		learns = learns || r.Optimizer.LearningRate(i) > 0
 	}
 	if !learns && steps > 0 {
 		return fmt.Errorf("distill: the learning rate is 0 at each of %d steps; want more than 0", looked(steps))
+	}
+	return r.validateTemps(steps, card)
+}
+
+// validateTemps refuses temperatures that a teacher of top-k logits does not
+// answer. Where the number of steps is not known it looks at those that there may
+// be, before a schedule panics: it may be a table.
+func (r *Run) validateTemps(steps int, card teacher.Card) (err error) {
+	look := looked(steps)
+	if steps < 1 {
+		look = foreseen
+		defer func() { _ = recover() }()
+	}
+	for i := range look {
+		for _, t := range r.Terms {
+			if k, ok := t.Loss.(KL); ok {
+				if err := k.answered(i, card); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -85,6 +107,10 @@ func checkAt(step int, what string, v float64) error {
 	}
 	return checkFactor(fmt.Sprintf("%s at step %d", what, step), v)
 }
+
+// foreseen is how many steps of a schedule are looked at where their number is
+// not known, if there may be as many.
+const foreseen = 4096
 
 // looked is how many steps of a schedule are looked at beforehand: at least
 // one where their number is not known, and a million of more.

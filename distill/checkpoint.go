@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -132,11 +133,14 @@ func unpackAs[T floating](t safetensors.Tensor) (*tensor.Dense, error) {
 
 // saveState writes a checkpoint to a file. If that fails, or the machine does,
 // the file that was there before is still there and whole.
-func saveState(path string, s State) error {
-	if err := replace(path, s.Write); err != nil {
-		return fmt.Errorf("distill: save %s: %w", path, err)
+func saveState(path string, s State) error { return saving(path, replace(path, s.Write)) }
+
+// saving is an error of saving a checkpoint, nil if err is.
+func saving(path string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("distill: save %s: %w", path, err)
 }
 
 // loadState reads a checkpoint from a file.
@@ -183,6 +187,18 @@ func tryFile(path string) error {
 // replace writes a new file beside path, and puts it in its place once it is
 // on the disk.
 func replace(path string, write func(io.Writer) error) error {
+	if err := prepare(path, write); err != nil {
+		return err
+	}
+	if err := commit(path); err != nil {
+		return errors.Join(err, discard(path))
+	}
+	return nil
+}
+
+// prepare writes a new file beside path. It is whole and on the disk, or not
+// there.
+func prepare(path string, write func(io.Writer) error) error {
 	f, err := os.Create(path + temporary)
 	if err != nil {
 		return err
@@ -195,13 +211,26 @@ func replace(path string, write func(io.Writer) error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, discard(path))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	return nil
+}
+
+// commit puts what was prepared in its place.
+func commit(path string) error {
+	if err := os.Rename(path+temporary, path); err != nil {
+		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// discard removes what was prepared, if it is there.
+func discard(path string) error {
+	if err := os.Remove(path + temporary); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // syncDir makes a renaming last. Windows cannot, and need not.

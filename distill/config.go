@@ -213,7 +213,7 @@ func (d *description) function(v reflect.Value) string {
 func samples(s Schedule, steps int) (text string) {
 	unknown := steps < 1
 	if unknown {
-		steps = 4096
+		steps = foreseen
 	}
 	h, constant := sha256.New(), true
 	first := s(0)

@@ -50,6 +50,21 @@
 // The student's output is the tap "logits" in all of them, numbers too. A term
 // that is of another task is refused before the first step.
 //
+// # Regimes
+//
+// Most are a few lines, and all have an example:
+//
+//	a mean of several teachers       teacher.Mean, of logits or of probabilities
+//	a term for each of several       teacher.Named
+//	one of several for each sample   teacher.Route before any is asked, teacher.Surest after
+//	a teacher of other classes       teacher.Select
+//	assistants, born-again networks  one Run after the other
+//	students that teach each other   Mutual
+//	a moving average as the teacher  Run.Average, and teacher.Live
+//	layers that teach those before   Self
+//	a student cut from its teacher   student.Cut
+//	one view for both, and many      data.Mixup and other views
+//
 // # What it refuses
 //
 // Before the first step: data, teacher and student that do not fit each other

@@ -201,7 +201,7 @@ func (e *engine) weighAll(step int, batches []taught) error {
 // checkWeights refuses row weights that make no mean, and for a loss that
 // couples rows those that are neither 0 nor 1.
 func (t Term) checkWeights(weights *tensor.Dense) error {
-	_, joint := t.Loss.(Joint)
+	joint := couples(t.Loss)
 	var err error
 	each(weights, func(r int, w float64) {
 		switch {

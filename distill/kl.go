@@ -7,6 +7,7 @@ import (
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
 )
 
 // KL is T²·KL(softmax(t/T) ‖ softmax(s/T)) in nats, the soft term of Hinton et al.
@@ -15,7 +16,8 @@ import (
 // classes and one bucket for all others, a lower bound.
 type KL struct {
 	// T is the temperature, above 0; nil means 1. A teacher of top-k logits
-	// answers those that were recorded.
+	// answers those that were recorded, and a run that would come to another does
+	// not begin.
 	T Schedule
 	// Student and Teacher are the tap and the signal with the logits; "" means
 	// "logits".
@@ -51,12 +53,15 @@ func (k KL) validate(step int) error {
 }
 
 // answered refuses a temperature that a teacher of top-k logits did not record.
-func (k KL) answered(step int, temps []float64) error {
+func (k KL) answered(step int, card teacher.Card) error {
+	if _, top := card.Signals[orLogits(k.Teacher)+teacher.TopSuffix]; !top {
+		return nil
+	}
 	T := k.at(step)
-	for _, t := range temps {
+	for _, t := range card.Temps {
 		if float32(t) == float32(T) {
 			return nil
 		}
 	}
-	return fmt.Errorf("distill: KL.T is %v at step %d; the top-k logits answer only %v exactly", T, step, temps)
+	return fmt.Errorf("distill: KL.T is %v at step %d; the top-k logits answer only %v exactly", T, step, card.Temps)
 }

@@ -67,7 +67,7 @@ func (s *session) build(ctx context.Context) (taught, error) {
 		}
 	}
 	if s.Valid != nil {
-		s.valid = &validation{course: newCourse(s.Student, s.Valid, s.Teacher, s.card), terms: s.Terms, extra: s.extra}
+		s.valid = &validation{course: newCourse(s.measured(), s.Valid, s.Teacher, s.card), terms: s.Terms, extra: s.extra}
 		if err := s.valid.build(ctx); err != nil {
 			return first, fmt.Errorf("distill: Run.Valid: %w", err)
 		}
@@ -143,7 +143,7 @@ func (s *session) update(step int, out outcome, n int) (norm float64, err error)
 		}
 		p.Touch()
 	}
-	return norm, nil
+	return norm, s.follow(step)
 }
 
 // trained are the parameters that no group freezes, with their gradients.
@@ -185,12 +185,12 @@ func (s *session) measure(ctx context.Context, step *Step) error {
 	return nil
 }
 
-// keep copies the student's weights as the best so far.
+// keep copies the weights of what is measured as the best so far.
 func (s *session) keep() {
 	if s.best == nil {
 		s.best = map[string]*tensor.Dense{}
 	}
-	for p := range s.Student.Params() {
+	for p := range s.measured().Params() {
 		if s.best[p.Name] == nil {
 			s.best[p.Name] = tensor.New(tensor.Of(p.Value.Dtype()), tensor.WithShape(p.Value.Shape()...))
 		}

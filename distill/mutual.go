@@ -11,6 +11,8 @@ import (
 // are before the step (deep mutual learning, Zhang et al. 2018, 1706.00384).
 // Teachers that are students here are live ones: teacher.Live(teacher.Of(peer)).
 // It yields the steps of all runs, in their order, until the first run ends.
+// Their checkpoints are written together, whenever one of them is due, and those
+// of a process that was killed can be resumed, whenever that was.
 // Errors are as those of [Run.Steps].
 func Mutual(ctx context.Context, runs ...*Run) iter.Seq2[[]Step, error] {
 	return func(yield func([]Step, error) bool) {
@@ -29,26 +31,21 @@ func Mutual(ctx context.Context, runs ...*Run) iter.Seq2[[]Step, error] {
 }
 
 func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err error) {
-	if err := checkRuns(runs); err != nil {
+	sessions, err := beginAll(ctx, runs)
+	if err != nil {
 		return err
 	}
-	var sessions []*session
 	sound := true
 	defer func() {
+		if sound && sessions[0].moved() {
+			err = errors.Join(err, saveAll(sessions))
+		}
 		for _, s := range sessions {
-			err = errors.Join(err, s.close(sound))
+			err = errors.Join(err, s.end(sound))
 		}
 	}()
-	next := make([]func() (group, error, bool), len(runs))
-	for i, r := range runs {
-		s := newSession(r)
-		if _, err := s.begin(ctx); err != nil {
-			return fmt.Errorf("run %d of Mutual: %w", i, err)
-		}
-		sessions = append(sessions, s)
-		if i > 0 && s.state.Step != sessions[0].state.Step {
-			return fmt.Errorf("distill: run %d of Mutual resumes after step %d and run 0 after step %d; want one step", i, s.state.Step, sessions[0].state.Step)
-		}
+	next := make([]func() (group, error, bool), len(sessions))
+	for i, s := range sessions {
 		var stop func()
 		next[i], stop = iter.Pull2(s.groups(ctx))
 		defer stop()
@@ -66,13 +63,49 @@ func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err erro
 		if !yield(steps) {
 			return nil
 		}
-		for i, s := range sessions {
-			if err := s.checkpoint(steps[i].End); err != nil {
-				return err
-			}
+		if err := checkpointAll(sessions, steps); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// beginAll opens all runs, or none. All of them are held before any file is
+// looked at.
+func beginAll(ctx context.Context, runs []*Run) (sessions []*session, err error) {
+	if err := checkRuns(runs); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, s := range sessions {
+				s.release()
+			}
+		}
+	}()
+	for i, r := range runs {
+		s := newSession(r)
+		sessions = append(sessions, s)
+		err := s.validate()
+		if err == nil {
+			err = s.hold()
+		}
+		if err != nil {
+			return sessions, fmt.Errorf("run %d of Mutual: %w", i, err)
+		}
+	}
+	if err := finishSaving(sessions); err != nil {
+		return sessions, err
+	}
+	for i, s := range sessions {
+		if _, err := s.open(ctx); err != nil {
+			return sessions, fmt.Errorf("run %d of Mutual: %w", i, err)
+		}
+		if s.state.Step != sessions[0].state.Step {
+			return sessions, fmt.Errorf("distill: run %d of Mutual resumes after step %d and run 0 after step %d; want one step", i, s.state.Step, sessions[0].state.Step)
+		}
+	}
+	return sessions, nil
 }
 
 // checkRuns refuses runs that would write to the same things.

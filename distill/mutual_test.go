@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -317,3 +320,157 @@ func TestEvaluateRefuses(t *testing.T) {
 type panics struct{}
 
 func (panics) Loss(*student.Builder, Lesson) Rows { panic("the loss panicked") }
+
+// With the labels, a student of K learns from the mean of its peers, 1/(K-1) of
+// each divergence (1706.00384).
+func TestMutualOfThree(t *testing.T) {
+	runs := peers(1, 2, 3)
+	z := make([]*tensor.Dense, 3)
+	b := allOf(runs[0].Train)[0]
+	for i, r := range runs {
+		r.MaxSteps, r.Valid = 1, nil
+		r.Student = toyStudent(r.Train.Spec(), 0, uint64(i+1)) // without dropout
+		z[i] = must(r.Student.Predict(b))["logits"]
+	}
+	for i, r := range runs {
+		others := teacher.Named{}
+		r.Terms = r.Terms[:1]
+		for j, peer := range runs {
+			if j != i {
+				name := string(rune('a' + j))
+				others[name] = teacher.Live(teacher.Of(peer.Student))
+				r.Terms = append(r.Terms, Term{Name: name, Weight: Constant(1. / 2), Loss: KL{Teacher: name + "/logits"}})
+			}
+		}
+		r.Teacher = others
+	}
+	steps := mutually(t, runs)[0]
+	for i, step := range steps {
+		hard, labelled, soft, all := 0., 0., 0., 0.
+		var s, p []float64
+		for row, w32 := range b.Weight.Float32s() {
+			w := float64(w32)
+			s = logProbabilities(s, z[i], row)
+			if y := b.Label.Ints()[row]; y >= 0 {
+				hard, labelled = hard-w*s[y], labelled+w
+			}
+			all += w
+			for j := range z {
+				p = logProbabilities(p, z[j], row)
+				for c := range p { // 0 of itself
+					soft += w / 2 * math.Exp(p[c]) * (p[c] - s[c])
+				}
+			}
+		}
+		if want := hard/labelled + soft/all; math.Abs(step.Loss-want) > 1e-6 {
+			t.Errorf("the loss of student %d is %v; want %v", i, step.Loss, want)
+		}
+	}
+}
+
+// keptPeers are two that can be resumed, saved after each step.
+func keptPeers(dirs []string) []*Run {
+	runs := peers(1, 2)
+	for i, r := range runs {
+		r.Dir, r.Resume, r.Every = dirs[i], true, 1
+	}
+	return runs
+}
+
+// However far the saving of a step had come when the process was killed, the runs
+// go on to the same end.
+func TestMutualResumesFromWithinASave(t *testing.T) {
+	want := []string{t.TempDir(), t.TempDir()}
+	var saved [][2][]byte // by step, from 0
+	for steps, err := range Mutual(t.Context(), keptPeers(want)...) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		saved = append(saved, [2][]byte{encoded(t, must(steps[0].State())), encoded(t, must(steps[1].State()))})
+	}
+	old, now := saved[6], saved[7]
+	const place, beside = CheckpointFile, CheckpointFile + temporary
+	for name, files := range map[string][2]map[string][]byte{
+		"while the first is written":       {{place: old[0], beside: now[0][:999]}, {place: old[1]}},
+		"while the second is written":      {{place: old[0], beside: now[0]}, {place: old[1], beside: now[1][:999]}},
+		"when both are written":            {{place: old[0], beside: now[0]}, {place: old[1], beside: now[1]}},
+		"when the first is in its place":   {{place: now[0]}, {place: old[1], beside: now[1]}},
+		"when the second is in its place":  {{place: old[0], beside: now[0]}, {place: now[1]}},
+		"when both are":                    {{place: now[0]}, {place: now[1]}},
+		"of the first step, not one there": {{beside: saved[0][0]}, {beside: saved[0][1]}},
+		"of the first step, the first is":  {{place: saved[0][0]}, {beside: saved[0][1]}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dirs := []string{t.TempDir(), t.TempDir()}
+			for i, dir := range dirs {
+				for file, text := range files[i] {
+					if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			mutually(t, keptPeers(dirs))
+			for i := range dirs {
+				if !bytes.Equal(checkpoint(t, dirs[i]), checkpoint(t, want[i])) {
+					t.Errorf("run %d ended differently", i)
+				}
+				if entries := must(os.ReadDir(dirs[i])); len(entries) != 1 {
+					t.Errorf("run %d leaves %v; want the checkpoint alone", i, entries)
+				}
+			}
+		})
+	}
+	dirs := []string{t.TempDir(), t.TempDir()}
+	for file, text := range map[string][]byte{dirs[0] + "/" + place: now[0], dirs[1] + "/" + place: old[1], dirs[1] + "/" + beside: saved[9][1]} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range Mutual(t.Context(), keptPeers(dirs)...) {
+		checkError(t, err, "distill: run 1 of Mutual resumes after step 7 and run 0 after step 8; want one step")
+	}
+}
+
+// When one checkpoint cannot be written none is changed.
+func TestMutualSavesAllOrNone(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	var last error
+	for steps, err := range Mutual(t.Context(), keptPeers(dirs)...) {
+		if last = err; err == nil && steps[0].N == 4 {
+			if err := os.Mkdir(filepath.Join(dirs[1], CheckpointFile+temporary), 0o700); err != nil { // root may write anywhere
+				t.Fatal(err)
+			}
+		}
+	}
+	checkError(t, last, "distill: save "+filepath.Join(dirs[1], CheckpointFile))
+	for _, dir := range dirs {
+		if s := must(ReadState(bytes.NewReader(checkpoint(t, dir)))); s.Step != 3 {
+			t.Errorf("a checkpoint of step %d; want 3", s.Step)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dirs[0], CheckpointFile+temporary)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new checkpoint of run 0: %v; want none", err)
+	}
+}
+
+// Runs whose epochs differ in length are saved together all the same.
+func TestMutualSavesTogether(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	runs := keptPeers(dirs)
+	runs[1].Train = data.Loader{Set: toySet[float32](46), Batch: 11, Seed: 3}
+	for _, r := range runs {
+		r.Every = 0
+	}
+	for steps, err := range Mutual(t.Context(), runs...) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := steps[0].N; n == 6 || n == 7 { // epochs end after 6 and 5
+			for i, dir := range dirs {
+				if s := must(ReadState(bytes.NewReader(checkpoint(t, dir)))); s.Step != n-1 {
+					t.Errorf("run %d: a checkpoint of step %d; want %d", i, s.Step, n-1)
+				}
+			}
+		}
+	}
+}

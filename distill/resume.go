@@ -17,7 +17,7 @@ func (s *session) load() error {
 	if !s.Resume {
 		return nil
 	}
-	state, err := loadState(filepath.Join(s.Dir, CheckpointFile))
+	state, err := loadState(s.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -36,10 +36,10 @@ func (s *session) load() error {
 }
 
 // restore gives the student the weights of the checkpoint, if the run goes on
-// from one.
+// from one, and its average those that it has there.
 func (s *session) restore() error {
-	if s.resumed.Tensors == nil {
-		return nil
+	if err := s.startAverage(); err != nil || s.resumed.Tensors == nil {
+		return err
 	}
 	if s.state.BestMetrics != nil {
 		s.keep()
@@ -71,22 +71,27 @@ func (s *session) recall(name string, dst *tensor.Dense) error {
 	return copyPadded(dst, src)
 }
 
-// checkpoint saves the state, if it is time to: at the end of an epoch, or
-// after Every steps.
+// checkpoint saves the state, if it is time to.
 func (s *session) checkpoint(end bool) error {
-	due := end
-	if s.Every > 0 {
-		due = s.state.Step%s.Every == 0
-	}
-	if s.Dir == "" || !due {
+	if s.Dir == "" || !s.due(end) {
 		return nil
 	}
 	return s.save()
 }
 
-func (s *session) save() error {
-	return saveState(filepath.Join(s.Dir, CheckpointFile), s.snapshot())
+// due says whether it is time for a checkpoint: at the end of an epoch, or after
+// Every steps.
+func (s *session) due(end bool) bool {
+	if s.Every > 0 {
+		return s.state.Step%s.Every == 0
+	}
+	return end
 }
+
+func (s *session) save() error { return saveState(s.path(), s.snapshot()) }
+
+// path is that of the checkpoint.
+func (r *Run) path() string { return filepath.Join(r.Dir, CheckpointFile) }
 
 // snapshot is the state with the tensors that are in use: it is not a copy.
 func (s *session) snapshot() State {
@@ -104,6 +109,9 @@ func (s *session) snapshot() State {
 			state.Tensors["slot/"+name+"/"+p.Name] = t.slots[i]
 		}
 	}
+	for _, p := range s.pairs {
+		state.Tensors["average/"+p.mean.Name] = p.mean.Value
+	}
 	for name, t := range s.best {
 		state.Tensors["best/"+name] = t
 	}
@@ -118,22 +126,30 @@ func (s *session) current() (State, error) {
 	return s.snapshot(), nil
 }
 
-// close leaves a checkpoint, if the last step is sound, gives the student its
-// best weights, and makes sure that the teacher is what it was.
+// close leaves a checkpoint, if the last step is sound, and ends the session.
 func (s *session) close(sound bool) error {
-	defer s.release()
-	s.closed = true
 	var err error
-	if s.Dir != "" && sound && s.state.Step > s.resumed.Step {
+	if s.Dir != "" && sound && s.moved() {
 		err = s.save()
 	}
+	return errors.Join(err, s.end(sound))
+}
+
+// moved says whether a step was taken.
+func (s *session) moved() bool { return s.state.Step > s.resumed.Step }
+
+// end gives the student its best weights, and makes sure that the teacher is
+// what it was, if the last step is sound.
+func (s *session) end(sound bool) error {
+	defer s.release()
+	s.closed = true
 	if s.ending != Interrupted {
 		s.settle()
 	}
-	if sound {
-		err = errors.Join(err, s.checkFrozen())
+	if !sound {
+		return nil
 	}
-	return err
+	return s.checkFrozen()
 }
 
 // checkFrozen refuses a teacher that says it is not live and is not what it was.
@@ -148,9 +164,9 @@ func (s *session) checkFrozen() error {
 	return err
 }
 
-// settle gives the student the weights of the best epoch.
+// settle gives what was measured the weights of the best epoch.
 func (s *session) settle() {
-	for p := range s.Student.Params() {
+	for p := range s.measured().Params() {
 		if t := s.best[p.Name]; t != nil {
 			_ = copyPadded(p.Value, t) // same shape and dtype
 			p.Touch()

@@ -22,7 +22,7 @@ type Run struct {
 	Name string
 	// Student is trained in place, by one run at a time. At the end it has the
 	// weights of the epoch that was best on Valid, or the last ones without
-	// Valid. Its inputs, and those of Train and Valid, have one data.Norm.
+	// Valid or with Average.Valid. Its inputs, and those of Train and Valid, have one data.Norm.
 	Student *student.Model
 	// Teacher is never written to. It may be nil, when no term asks for one.
 	// From the second step on, one that is not live and has a fingerprint is
@@ -42,6 +42,8 @@ type Run struct {
 	Optimizer Optimizer
 	// Groups are exceptions for some parameters.
 	Groups []Group
+	// Average, if it has a Model, follows the student.
+	Average Average
 	// Clip bounds the Euclidean norm of the gradient, taken over all
 	// parameters; 0 does not.
 	Clip float64

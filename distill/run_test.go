@@ -554,6 +554,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 func TestConfigHasEveryField(t *testing.T) {
 	r := toyRun[float32]()
 	r.Groups = []Group{{Match: "*.bias"}} // of none there is nothing to show
+	r.Average = Average{Model: toyStudent(r.Train.Spec(), 0, 2), Decay: Constant(0.5)}
 	plan, err := newSession(r).open(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -80,6 +80,17 @@ func Warmup(steps int, then Schedule) Schedule {
 	}
 }
 
+// Cycle is another schedule that begins anew each time that many steps have
+// passed: a temperature or a rate that goes up and down, as in the warm restarts
+// of Loshchilov and Hutter (2017, 1608.03983, equation 5). With every below 1 it is
+// the schedule itself. The cycle of nil is nil.
+func Cycle(every int, of Schedule) Schedule {
+	if of == nil || every < 1 {
+		return of
+	}
+	return func(step int) float64 { return of(max(step, 0) % every) }
+}
+
 // fraction is the share of steps that are done, from 0 to 1.
 func fraction(step, steps int) float64 {
 	if step >= steps {

@@ -24,6 +24,15 @@ func ExampleMultiStepDecay() {
 	// Output: 0.05 0.05 0.005 0.0005 5e-05
 }
 
+// A temperature that falls from 4 to 1, again and again.
+func ExampleCycle() {
+	T := Cycle(4, Linear(4, 1, 3))
+	for step := range 10 {
+		fmt.Printf("%.0f ", T(step))
+	}
+	// Output: 4 3 2 1 4 3 2 1 4 3
+}
+
 func TestSchedules(t *testing.T) {
 	tests := map[string]struct {
 		schedule Schedule
@@ -41,6 +50,8 @@ func TestSchedules(t *testing.T) {
 		"multi-step, none":    {MultiStepDecay(8, 0.5), map[int]float64{9: 8}},
 		"warm-up":             {Warmup(4, StepDecay(8, 0.5, 2)), map[int]float64{0: 2, 1: 4, 3: 8, 4: 8, 5: 8, 6: 4}},
 		"warm-up of no steps": {Warmup(0, Linear(8, 0, 8)), map[int]float64{0: 8, 1: 7}},
+		"cycle":               {Cycle(4, Linear(4, 1, 3)), map[int]float64{-1: 4, 0: 4, 3: 1, 4: 4, 5: 3, 11: 1, 12: 4}},
+		"cycle, never":        {Cycle(0, Linear(4, 1, 3)), map[int]float64{0: 4, 4: 1, 99: 1}},
 		"warm-up, negative":   {Warmup(-3, Linear(8, 0, 8)), map[int]float64{0: 8, 1: 7}},
 	}
 	for name, test := range tests {
@@ -52,8 +63,8 @@ func TestSchedules(t *testing.T) {
 			}
 		})
 	}
-	if Warmup(3, nil) != nil {
-		t.Error("the warm-up of nil is not nil")
+	if Warmup(3, nil) != nil || Cycle(3, nil) != nil {
+		t.Error("the warm-up or the cycle of nil is not nil")
 	}
 }
 

@@ -34,6 +34,7 @@ type session struct {
 	valid  *validation
 	extra  *student.Params
 	tuned  map[*student.Param]*tuning
+	pairs  []pair // of Run.Average
 	config []Setting
 	total  int // steps planned, 0 if that is not known
 
@@ -82,6 +83,9 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	if err := s.checkSources(); err != nil {
+		return Plan{}, err
+	}
+	if s.pairs, err = s.Average.pairs(s.Student); err != nil {
 		return Plan{}, err
 	}
 	perEpoch := s.plan()
@@ -138,6 +142,9 @@ func (s *session) describe() ([]Setting, error) {
 	}
 	if !s.card.Live { // else it is another at every step
 		all = append(all, describe("Teacher.Fingerprint", s.card.Fingerprint, 0)...)
+	}
+	if s.Average.Model != nil {
+		all = append(all, describe("", struct{ Average Average }{s.Average}, s.total)...)
 	}
 	all = append(all, describe("Student.Module", s.Student.Module(), 0)...)
 	all = append(all, describe("Student.Frozen", frozen(s.Student), 0)...)

@@ -17,7 +17,8 @@ type State struct {
 	BestMetrics *Metrics
 	Stale       int
 	// Tensors are the parameters of the student and of the losses
-	// ("param/l1.weight"), the optimizer's slots ("slot/m/l1.weight") and the
-	// parameters of the best epoch ("best/l1.weight").
+	// ("param/l1.weight"), the optimizer's slots ("slot/m/l1.weight"), the moving
+	// average ("average/l1.weight") and the parameters of the best epoch
+	// ("best/l1.weight").
 	Tensors map[string]*tensor.Dense
 }

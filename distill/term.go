@@ -157,7 +157,7 @@ func checkTerms(terms []Term, accumulate int) error {
 	}
 	seen := map[string]bool{}
 	for i, t := range terms {
-		_, joint := t.Loss.(Joint)
+		joint := couples(t.Loss)
 		switch {
 		case t.Name == "":
 			return fmt.Errorf("distill: Run.Terms[%d].Name is empty; want a name", i)
@@ -171,6 +171,15 @@ func checkTerms(terms []Term, accumulate int) error {
 		seen[t.Name] = true
 	}
 	return nil
+}
+
+// couples says whether a loss couples rows, by itself or by what it is made of.
+func couples(l Loss) bool {
+	if s, ok := l.(Self); ok {
+		return couples(s.Of)
+	}
+	_, joint := l.(Joint)
+	return joint
 }
 
 // A validator is a loss that can tell what is wrong with it at a step.

@@ -31,3 +31,6 @@ func (l live) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 	}
 	return l.Teacher.Teach(ctx, b)
 }
+
+// Covers is what the teacher says, if it can: see [Cache.Covers].
+func (l live) Covers(spec data.Spec) error { return covers(spec, l.Teacher) }

@@ -2,9 +2,7 @@ package teacher
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -45,43 +43,7 @@ func (m Mean) Card() (Card, error) {
 	if err != nil {
 		return Card{}, err
 	}
-	var mean Card
-	var prints [][32]byte
-	for i, t := range m.Teachers {
-		card, err := t.Card()
-		if err != nil {
-			return Card{}, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
-		}
-		if err := mean.average(i, card, m.Pool); err != nil {
-			return Card{}, err
-		}
-		prints = append(prints, card.Fingerprint)
-	}
-	mean.Fingerprint = join(fmt.Sprintf("mean %d %v", m.Pool, shares), prints...)
-	return mean, nil
-}
-
-// average makes c the card of a mean that has teacher i as well.
-func (c *Card) average(i int, card Card, pool Pool) error {
-	f, ok := card.Signals[Logits]
-	if !ok {
-		return fmt.Errorf("teacher: Mean.Teachers[%d] has no signal %q; want dense logits", i, Logits)
-	}
-	if i == 0 {
-		if err := pool.check(f); err != nil {
-			return err
-		}
-		c.Signals = map[string]data.Field{Logits: f}
-	}
-	if want := c.Signals[Logits]; f.Dtype != want.Dtype || !slices.Equal(f.Shape, want.Shape) {
-		return fmt.Errorf("teacher: Mean.Teachers[%d] has logits of shape %v and dtype %s; want %v and %s, as the first",
-			i, f.Shape, dtypeName(f.Dtype), want.Shape, want.Dtype)
-	}
-	if c.Classes, ok = agree(c.Classes, card.Classes); !ok {
-		return fmt.Errorf("teacher: Mean.Teachers[%d] has other classes than the teachers before it; want the same, in the same order", i)
-	}
-	c.Live = c.Live || card.Live
-	return nil
+	return m.panel().card(fmt.Sprintf("mean %d %v", m.Pool, shares))
 }
 
 // Teach implements [Teacher].
@@ -90,29 +52,21 @@ func (m Mean) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f data.Field
-	logits := make([][]float64, len(m.Teachers))
-	for i, t := range m.Teachers {
-		s, err := t.Teach(ctx, b)
-		if err != nil {
-			return nil, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
-		}
-		if first := s[Logits]; i == 0 && first != nil && first.Dims() > 0 {
-			f = data.Field{Shape: first.Shape()[1:].Clone(), Dtype: first.Dtype()}
-		}
-		if err := Check(Card{Signals: map[string]data.Field{Logits: f}}, b, s); err != nil {
-			return nil, fmt.Errorf("teacher: Mean.Teachers[%d]: %w", i, err)
-		}
-		if err := m.Pool.check(f); err != nil {
-			return nil, err
-		}
-		logits[i] = floats(s[Logits])
+	f, logits, err := m.panel().ask(ctx, b)
+	if err != nil {
+		return nil, err
 	}
 	if m.Pool == PoolLogits {
 		return data.Signals{Logits: dense(f, b.N, weighted(shares, logits))}, nil
 	}
 	return data.Signals{Logits: dense(f, b.N, pooled(shares, logits, f.Shape[len(f.Shape)-1]))}, nil
 }
+
+// Covers says before the first batch why one of the teachers cannot answer
+// samples of a spec, if it can tell: see [Cache.Covers].
+func (m Mean) Covers(spec data.Spec) error { return covers(spec, m.Teachers...) }
+
+func (m Mean) panel() panel { return panel{"Mean", m.Teachers, m.Pool.check} }
 
 // check says why logits of a field cannot be averaged.
 func (p Pool) check(f data.Field) error {
@@ -156,13 +110,8 @@ func weighted(shares []float64, values [][]float64) []float64 {
 
 // shares are the weights, with a sum of 1. It validates m.
 func (m Mean) shares() ([]float64, error) {
-	if len(m.Teachers) == 0 {
-		return nil, errors.New("teacher: Mean.Teachers is empty; want 1 or more")
-	}
-	for i, t := range m.Teachers {
-		if t == nil {
-			return nil, fmt.Errorf("teacher: Mean.Teachers[%d] is nil; want a Teacher", i)
-		}
+	if err := members("Mean", m.Teachers); err != nil {
+		return nil, err
 	}
 	if m.Pool != PoolLogits && m.Pool != PoolProbabilities {
 		return nil, fmt.Errorf("teacher: Mean.Pool is %d; want PoolLogits or PoolProbabilities", m.Pool)

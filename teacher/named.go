@@ -65,6 +65,17 @@ func (n Named) Teach(ctx context.Context, b data.Batch) (data.Signals, error) {
 	return all, nil
 }
 
+// Covers says before the first batch why one of the teachers cannot answer
+// samples of a spec, if it can tell: see [Cache.Covers].
+func (n Named) Covers(spec data.Spec) error {
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		if err := covers(spec, n[name]); err != nil {
+			return fmt.Errorf("teacher: Named[%q]: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func (n Named) names() ([]string, error) {
 	if len(n) == 0 {
 		return nil, errors.New("teacher: Named is empty; want 1 teacher or more")

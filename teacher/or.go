@@ -41,24 +41,28 @@ func (o or) Card() (Card, error) {
 	if err != nil {
 		return Card{}, err
 	}
-	if what := a.differs(b); what != "" {
+	what, unknown := a.differs(b), [32]byte{}
+	if what == "" && a.Fingerprint != b.Fingerprint && a.Fingerprint != unknown && b.Fingerprint != unknown {
+		what = "fingerprints"
+	}
+	if what != "" {
 		return Card{}, fmt.Errorf("teacher: Or has two teachers with different %s; want a cache, and the teacher whose every bit it recorded", what)
 	}
 	if a.Live || b.Live {
 		return Card{}, errors.New("teacher: Or has a live teacher; want two that have stopped learning")
 	}
 	a.Classes, _ = agree(a.Classes, b.Classes)
-	if b.Fingerprint == [32]byte{} {
+	if b.Fingerprint == unknown {
 		a.Fingerprint = b.Fingerprint
 	}
 	return a, nil
 }
 
-// differs names what of c and d contradicts each other, "" if nothing.
+// differs names what contradicts each other in what c and d answer, "" if
+// nothing.
 func (c Card) differs(d Card) string {
 	same := func(f, g data.Field) bool { return f.Dtype == g.Dtype && slices.Equal(f.Shape, g.Shape) }
 	_, agreed := agree(c.Classes, d.Classes)
-	unknown := [32]byte{}
 	switch {
 	case !maps.EqualFunc(c.Signals, d.Signals, same):
 		return "signals"
@@ -66,8 +70,6 @@ func (c Card) differs(d Card) string {
 		return "classes"
 	case !slices.Equal(c.Temps, d.Temps):
 		return "temperatures"
-	case c.Fingerprint != d.Fingerprint && c.Fingerprint != unknown && d.Fingerprint != unknown:
-		return "fingerprints"
 	}
 	return ""
 }
@@ -90,9 +92,4 @@ func (o or) answer(ctx context.Context, b data.Batch, s data.Signals) (data.Sign
 }
 
 // Covers is what first says, if it can: see [Cache.Covers].
-func (o or) Covers(spec data.Spec) error {
-	if c, ok := o.first.(interface{ Covers(data.Spec) error }); ok {
-		return c.Covers(spec)
-	}
-	return nil
-}
+func (o or) Covers(spec data.Spec) error { return covers(spec, o.first) }

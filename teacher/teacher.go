@@ -9,6 +9,10 @@
 //	}
 //	run := distill.Run{Teacher: c, ...}
 //
+// Several teachers are one: their [Mean], each under its name ([Named]), or for
+// each sample one of them ([Route], [Surest]). [Select] finds a student's classes
+// among those of its teacher.
+//
 // A cache answers what was recorded and nothing else; [Or] asks the teacher
 // itself about the rest, such as validation rows: teacher.Or(c, t).
 //
