@@ -134,7 +134,11 @@ func lockstep(ctx context.Context, sessions []*session, groups []group) ([]Step,
 		}
 	}
 	for i, s := range sessions {
-		if err := s.measure(ctx, &steps[i]); err != nil {
+		err := s.measure(ctx, &steps[i])
+		if err == nil {
+			err = s.checkEarly(steps[i].N)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -130,22 +130,7 @@ func (s *session) close(sound bool) error {
 	if s.ending != Interrupted {
 		s.settle()
 	}
-	if sound {
-		err = errors.Join(err, s.checkFrozen())
-	}
-	return err
-}
-
-// checkFrozen refuses a teacher that says it is not live and is not what it was.
-func (s *session) checkFrozen() error {
-	if s.Teacher == nil || s.card.Live {
-		return nil
-	}
-	card, err := s.Teacher.Card()
-	if err == nil && card.Fingerprint != s.card.Fingerprint {
-		err = ErrTeacherChanged
-	}
-	return err
+	return errors.Join(err, s.checkFrozen())
 }
 
 // settle gives the student the weights of the best epoch.
