@@ -87,7 +87,7 @@ func (s *session) caseOf(t taught) (Case, error) {
 		return Case{}, err
 	}
 	for name, v := range values {
-		if !plain(v) {
+		if !plain(v) && (v.Dtype() != tensor.Int || v.RequiresIterator()) {
 			delete(values, name)
 		}
 	}
