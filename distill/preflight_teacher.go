@@ -84,10 +84,8 @@ func (a *tally) add(choices, labels []int, weights []float32, tokens int) {
 		if choice == y {
 			a.right++
 		}
-		if r%tokens > 0 {
+		if at := r % tokens; at > 0 && at < tokens-1 { // the first is often a guess
 			a.before.add(choices[r-1] == y, choice == y)
-		}
-		if r%tokens < tokens-1 {
 			a.after.add(choices[r+1] == y, choice == y)
 		}
 	}
