@@ -90,8 +90,8 @@ func TestTeacherLosesItsCard(t *testing.T) {
 	calls := 0
 	r, _ := frozenRun(func(t teacher.Teacher) teacher.Teacher { return forgetful{t, &calls} })
 	result, err := r.Fit(t.Context())
-	if !errors.Is(err, ErrTeacherChanged) || !errors.Is(err, errForgotten) || result.Steps != 1 {
-		t.Errorf("error %v after %d steps; want %v and %v after 1", err, result.Steps, ErrTeacherChanged, errForgotten)
+	if want := ErrTeacherChanged.Error() + ": " + errForgotten.Error(); !errors.Is(err, ErrTeacherChanged) || !errors.Is(err, errForgotten) || err.Error() != want || result.Steps != 1 {
+		t.Errorf("error %v after %d steps; want %s, once, after 1", err, result.Steps, want)
 	}
 }
 

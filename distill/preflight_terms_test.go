@@ -29,6 +29,17 @@ func gated(b *student.Builder, l Lesson) Rows {
 	return squares(b, b.Linear(s, gate, nil, student.Identity), t)
 }
 
+// flatNear is 0 around the teacher, flatFar away from it.
+func flatNear(b *student.Builder, l Lesson) Rows {
+	near := b.Op(gorgonia.Sub(squares(b, l.Tap("logits"), l.Dense("logits")).Value, b.Scalar(Constant(0.1))))
+	return Rows{Value: b.Op(gorgonia.Rectify(near))}
+}
+
+func flatFar(b *student.Builder, l Lesson) Rows {
+	far := b.Op(gorgonia.Mul(squares(b, l.Tap("logits"), l.Dense("logits")).Value, b.Scalar(Constant(-20000))))
+	return Rows{Value: b.Op(gorgonia.Neg(b.Op(gorgonia.Exp(far))))}
+}
+
 // warnings are those of a run that hold some text.
 func warnings(t *testing.T, r *Run, text string) (all []string) {
 	t.Helper()
@@ -71,6 +82,7 @@ func testFitted[T floating](t *testing.T) {
 	for name, loss := range map[string]Loss{
 		"KL": KL{}, "KL at 20": KL{T: Constant(20)}, "MSE": MSE{}, "L1": L1{}, "Huber": Huber{}, "joint": joint{}, "hint": Hint{Student: "l1", Teacher: "l1"},
 		"hidden": MSE{Student: "l1", Teacher: "l1"}, "gated": LossFunc(gated),
+		"flat near": LossFunc(flatNear), "flat far": LossFunc(flatFar),
 	} {
 		r := toyRun[T]()
 		r.Student = toyStudent(r.Train.Spec(), 0, 1)
