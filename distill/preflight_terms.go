@@ -10,6 +10,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/internal/kernel"
 	"github.com/godistill/godistill/student"
@@ -122,15 +123,16 @@ func reshaped(t *tensor.Dense, shape tensor.Shape) *tensor.Dense {
 // try looks at the gradient of one term by the student's taps, beside its pull at
 // the parameters, and at its targets. It returns the weight of all rows.
 func (s *session) try(t Term, c Case, pull float64, p *Preflight) (rows float64, err error) {
-	trial, err := newTrial(t.Loss, c)
+	own := student.NewParams(s.Seed)
+	trial, err := newTrial(Term{Name: t.Name, Loss: t.Loss}, own, c)
 	if err != nil {
 		return 0, err
 	}
-	_, rows, grads, err := trial.run()
+	_, grads, err := trial.run(0, c)
 	if err != nil {
 		return 0, err
 	}
-	weight := t.weight(0)
+	rows, weight := trial.totals[0], t.weight(0)
 	if k, ok := t.Loss.(KL); ok && weight != 0 {
 		p.soften(c.Teacher[orLogits(k.Teacher)], c.axes(), k.at(0))
 	}
@@ -140,7 +142,7 @@ func (s *session) try(t Term, c Case, pull float64, p *Preflight) (rows float64,
 	case len(taps) == 0:
 		p.warn("term %q is dead: it has no gradient by any tap of the student, %q (is the student's side of its loss a tap, and not detached?)",
 			t.Name, slices.Sorted(maps.Keys(c.Student)))
-	case at == 0 && trial.dead(s.Seed):
+	case at == 0 && trial.dead(c, own, s.Seed):
 		p.warn("term %q is dead: its gradient is 0 at the student's %q, whatever they are (are they compared with the teacher or the labels, "+
 			"and not with themselves, and not rounded or cut off?)", t.Name, taps)
 	case at != 0 && pull == 0:
@@ -162,10 +164,16 @@ func normOf(grads map[string]*tensor.Dense) float64 {
 // a copy of its teacher is, and behind a parameter of the loss that begins as 0.
 // So both are moved away, by a little, then by more and by a lot: a loss may be
 // flat close to what it wants, or far from it.
-func (t *trial) dead(seed uint64) bool {
+func (t *trial) dead(c Case, own *student.Params, seed uint64) bool {
 	for draw, scale := range []float64{1. / 8, 1, 8} {
-		t.perturb(graph.Hash(seed, uint64(draw)), scale)
-		_, _, grads, err := t.run()
+		seed := graph.Hash(seed, uint64(draw))
+		for p := range own.All() {
+			if !p.Frozen && !p.Buffer {
+				perturb(p.Name, p.Value, seed, scale)
+				p.Touch()
+			}
+		}
+		_, grads, err := t.run(0, c.perturbed(seed, scale))
 		if err != nil || normOf(grads) != 0 {
 			return false // a loss may refuse values that no student has
 		}
@@ -173,22 +181,28 @@ func (t *trial) dead(seed uint64) bool {
 	return true
 }
 
-// perturb adds noise to the taps and to the parameters of the loss that are
-// trained, so many times as large as what each has of its own.
-func (t *trial) perturb(seed uint64, scale float64) {
-	for _, params := range []*student.Params{t.given, t.own} {
-		for p := range params.All() {
-			if p.Frozen || p.Buffer {
-				continue
-			}
-			rng := rand.New(rand.NewPCG(seed, graph.HashString(p.Name)))
-			if size := scale * spread(p.Value); p.Value.Dtype() == tensor.Float32 {
-				shake(floats[float32](p.Value), size, rng)
-			} else {
-				shake(floats[float64](p.Value), size, rng)
-			}
-			p.Touch()
+// perturbed is the case of a student whose taps are somewhere else.
+func (c Case) perturbed(seed uint64, scale float64) Case {
+	moved := data.Signals{}
+	for name, v := range c.Student {
+		if plain(v) {
+			v = v.Clone().(*tensor.Dense)
+			perturb(name, v, seed, scale)
 		}
+		moved[name] = v
+	}
+	c.Student = moved
+	return c
+}
+
+// perturb adds noise to a tensor, so many times as large as the spread that it
+// has. It depends on the seed and the name.
+func perturb(name string, v *tensor.Dense, seed uint64, scale float64) {
+	rng := rand.New(rand.NewPCG(seed, graph.HashString(name)))
+	if size := scale * spread(v); v.Dtype() == tensor.Float32 {
+		shake(floats[float32](v), size, rng)
+	} else {
+		shake(floats[float64](v), size, rng)
 	}
 }
 

@@ -225,17 +225,17 @@ func TestPreflightMovesNothing(t *testing.T) {
 // Taps are perturbed by the seed and their names alone, and by what they are like.
 func TestPerturbIsPure(t *testing.T) {
 	c := Case{
-		Student: data.Signals{"logits": dense[float64]([]float64{1e3, 2e3, 3e3, 4e3, 5e3, 6e3}, 3, 2), "flat": dense[float64](slices.Repeat([]float64{7}, 33), 3, 11), "none": dense[float64](nil, 3, 5)},
-		Teacher: data.Signals{"logits": dense[float64](nil, 3, 2)},
+		Student: data.Signals{"ids": tensor.New(tensor.WithBacking([]int{1, 2, 3})), "logits": dense[float64]([]float64{1e3, 2e3, 3e3, 4e3, 5e3, 6e3}, 3, 2), "flat": dense[float64](slices.Repeat([]float64{7}, 33), 3, 11), "none": dense[float64](nil, 3, 5)},
 	}
 	perturbed := func(seed uint64) map[string][]float64 {
-		trial := must(newTrial(MSE{}, c))
-		trial.perturb(seed, 1)
-		all := map[string][]float64{}
-		for p := range trial.given.All() {
-			for i, v := range p.Value.Float64s() {
-				all[p.Name] = append(all[p.Name], v-c.Student[p.Name].Float64s()[i])
+		all, moved := map[string][]float64{}, c.perturbed(seed, 1).Student
+		for _, name := range []string{"logits", "flat", "none"} {
+			for i, v := range moved[name].Float64s() {
+				all[name] = append(all[name], v-c.Student[name].Float64s()[i])
 			}
+		}
+		if moved["ids"] != c.Student["ids"] {
+			t.Error("integers are perturbed")
 		}
 		return all
 	}
