@@ -74,6 +74,10 @@
 // ([ErrDiverged]), and a teacher that changes and is not [teacher.Live]
 // ([ErrTeacherChanged]).
 //
+// It warns, in Run.Log and [Preflight], of what may be meant: a term that no
+// student can change, or that another drowns by more than 100 to 1; soft targets
+// that say nothing; tokens one place off; validation on the training data.
+//
 // What a Module, a Loss, a Teacher or the Read of a Set panics with is an error.
 // A panic of the caller's other functions passes through: of observers, monitors,
 // schedules and sources.

@@ -43,6 +43,7 @@ type engine struct {
 	scores  *gorgonia.Node // the logits of the student, (R, C), nil if it has none for each row
 	taught  *gorgonia.Node // those of the teacher, or the classes of its largest ones
 	totals  []float64      // weight of all rows of the step, for each term
+	weights []float64      // of the terms at the step
 	sums    map[*student.Param]*tensor.Dense
 
 	// What is made anew in each step, and keeps its memory.
@@ -55,7 +56,7 @@ type engine struct {
 // newEngine compiles the graph. The parameters that losses have of their own
 // are kept in extra.
 func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.Spec, card teacher.Card, mode student.Mode) (*engine, error) {
-	e := &engine{terms: terms, totals: make([]float64, len(terms)), sums: map[*student.Param]*tensor.Dense{}}
+	e := &engine{terms: terms, totals: make([]float64, len(terms)), weights: make([]float64, len(terms)), sums: map[*student.Param]*tensor.Dense{}}
 	var err error
 	e.program, err = m.Compile(mode, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		e.feed = newFeed(b, taps, spec, card)
@@ -100,7 +101,7 @@ func (e *engine) add(b *student.Builder, i int, t Term) {
 func (e *engine) combine(b *student.Builder) *gorgonia.Node {
 	weights := make([]*gorgonia.Node, len(e.terms))
 	for i, t := range e.terms {
-		weights[i] = b.Scope(t.Name).Scalar(t.weight)
+		weights[i] = b.Scope(t.Name).Scalar(func(int) float64 { return e.weights[i] })
 	}
 	return b.Op(graph.Combine(e.means, weights))
 }
@@ -150,7 +151,8 @@ func (e *engine) pass(step int, batches []taught) (outcome, error) {
 		if err := t.validate(step); err != nil {
 			return out, err
 		}
-		out.terms[i] = TermValue{Name: t.Name, Weight: t.weight(step)}
+		e.weights[i] = t.weight(step)
+		out.terms[i] = TermValue{Name: t.Name, Weight: e.weights[i]}
 	}
 	if err := e.weighAll(step, batches); err != nil {
 		return out, err

@@ -41,7 +41,7 @@ func mutual(ctx context.Context, runs []*Run, yield func([]Step) bool) (err erro
 			err = errors.Join(err, saveAll(sessions))
 		}
 		for _, s := range sessions {
-			err = errors.Join(err, s.end(sound))
+			err = errors.Join(err, s.end())
 		}
 	}()
 	next := make([]func() (group, error, bool), len(sessions))
@@ -167,7 +167,11 @@ func lockstep(ctx context.Context, sessions []*session, groups []group) ([]Step,
 		}
 	}
 	for i, s := range sessions {
-		if err := s.measure(ctx, &steps[i]); err != nil {
+		err := s.measure(ctx, &steps[i])
+		if err == nil {
+			err = s.checkEarly(steps[i].N)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

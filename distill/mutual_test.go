@@ -203,8 +203,7 @@ func TestMutualEnds(t *testing.T) {
 	var out bytes.Buffer
 	runs = peers(1, 2)
 	runs[0].Log = slog.New(slog.NewTextHandler(&out, nil))
-	runs[1].Teacher = teacher.Named{"a": teacher.Of(runs[0].Student)} // not said to be live
-	runs[1].AnyTeacher = true
+	runs[1].Teacher, runs[1].Terms = newMoody(2), Hinton(2, 0.5)
 	for range Mutual(t.Context(), runs...) {
 		break
 	}

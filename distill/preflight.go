@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
-
-	"gorgonia.org/tensor"
-
-	"github.com/godistill/godistill/data"
-	"github.com/godistill/godistill/internal/kernel"
-	"github.com/godistill/godistill/teacher"
 )
 
 // A Preflight is what was found out before the first step. What makes the run
 // pointless is an error instead.
 type Preflight struct {
+	// TeacherFingerprint is that of a teacher that is not live, zero if it has
+	// none. It is compared after the first step and when the run ends, however it
+	// does: see [ErrTeacherChanged].
+	TeacherFingerprint [32]byte
 	// TeacherAccuracy is that of a teacher that is not live on the labelled
 	// rows of Run.Valid, NaN if it was not measured.
 	TeacherAccuracy float64
@@ -23,9 +20,10 @@ type Preflight struct {
 	// square of what it is off by over that of what labels are off their mean by.
 	// Of yes-or-no questions it is that of the probabilities of a yes.
 	TeacherR2 float64
-	// Gradients are the norms of the terms' gradients at the student's logits,
-	// in Value, with the terms' weights, on the first batch. Terms that did not
-	// count there, or do not look at the logits, are left out.
+	// Gradients are how much each term pulls at the student: in Value, the norm of
+	// its gradient by all parameters of the student that are trained, on the first
+	// batch, and its Weight at step 0. That is one measure for terms that look at
+	// different taps. Terms of weight 0, or without a gradient there, are left out.
 	Gradients []TermValue
 	// OneHot and Uniform are the shares of the teacher's soft targets, on the
 	// first batch and at the temperature of step 0, whose largest probability is
@@ -43,6 +41,9 @@ func (p *Preflight) warn(format string, args ...any) {
 // preflight looks at what the run is about to do.
 func (s *session) preflight(ctx context.Context, first taught) (*Preflight, error) {
 	p := &Preflight{TeacherAccuracy: math.NaN(), TeacherR2: math.NaN(), OneHot: math.NaN(), Uniform: math.NaN()}
+	if !s.card.Live {
+		p.TeacherFingerprint = s.card.Fingerprint
+	}
 	if err := s.checkTeacher(ctx, p); err != nil {
 		return nil, err
 	}
@@ -58,281 +59,4 @@ func (s *session) preflight(ctx context.Context, first taught) (*Preflight, erro
 		s.log().Warn(w)
 	}
 	return p, nil
-}
-
-// checkTeacher refuses a frozen teacher that does not know the task.
-func (s *session) checkTeacher(ctx context.Context, p *Preflight) error {
-	switch {
-	case s.Teacher == nil || s.card.Live || s.Valid == nil:
-		return nil
-	case s.valid.spec.Task != data.Classification:
-		return s.checkSkill(ctx, p)
-	}
-	right, labelled := 0.0, 0.0
-	for t, err := range s.valid.all(ctx) {
-		if err != nil {
-			return fmt.Errorf("distill: Run.Valid: %w", err)
-		}
-		b := t.Batch
-		first := firstChoices(t.signals, s.valid.spec.Label)
-		labels, weights := classes(b), b.Weight.Float32s()
-		if len(first) == 0 || len(labels)/b.Weight.Shape()[0]*b.N != len(first) {
-			return nil // not one choice for each label
-		}
-		for r, choice := range first {
-			if labels[r] >= 0 && weights[r] > 0 {
-				labelled++
-				if choice == labels[r] {
-					right++
-				}
-			}
-		}
-	}
-	if labelled == 0 {
-		return nil
-	}
-	p.TeacherAccuracy = right / labelled
-	chance := 1 / float64(max(s.valid.classes, 2))
-	limit := chance + min(3*math.Sqrt(chance*(1-chance)/labelled), (1-chance)/2)
-	if p.TeacherAccuracy > limit {
-		return nil
-	}
-	if s.AnyTeacher {
-		p.warn("the teacher is right on %.1f%% of Run.Valid, which is chance", 100*p.TeacherAccuracy)
-		return nil
-	}
-	return fmt.Errorf("distill: the teacher is right on %.1f%% of the %v labelled rows of Run.Valid; want more than chance, %.1f%% "+
-		"(are its weights, its classes and its preprocessing right? Run.AnyTeacher allows it)",
-		100*p.TeacherAccuracy, labelled, 100*limit)
-}
-
-// checkSkill refuses a frozen teacher that says less of the labels than their
-// mean does.
-func (s *session) checkSkill(ctx context.Context, p *Preflight) error {
-	var skill regression
-	for t, err := range s.valid.all(ctx) {
-		if err != nil {
-			return fmt.Errorf("distill: Run.Valid: %w", err)
-		}
-		says := outputs(t.signals[teacher.Logits], s.valid.spec.Task)
-		label := head(t.Label, t.N)
-		if says == nil || label == nil || label.Shape().TotalSize() != says.Shape().TotalSize() {
-			return nil // not a number for each label
-		}
-		if err := skill.see(data.Batch{Label: label, Weight: head(t.Weight, t.N)}, says, nil); err != nil {
-			return err
-		}
-	}
-	p.TeacherR2 = skill.explained()
-	switch {
-	case !(p.TeacherR2 <= 0): // or there is nothing to explain
-		return nil
-	case s.AnyTeacher:
-		p.warn("the teacher's R² on Run.Valid is %.3g: the mean of the labels says as much", p.TeacherR2)
-		return nil
-	}
-	return fmt.Errorf("distill: the teacher's R² on Run.Valid is %.3g; want more than 0, which the mean of the labels has "+
-		"(are its weights, the unit of its answers and its preprocessing right? Run.AnyTeacher allows it)", p.TeacherR2)
-}
-
-// outputs are a teacher's logits as rows of what labels are: numbers, or how
-// likely a yes is. Nil if it has none.
-func outputs(logits *tensor.Dense, task data.Task) *tensor.Dense {
-	if logits == nil || !plain(logits) {
-		return nil
-	}
-	var all []float64
-	each(logits, func(_ int, z float64) {
-		if task == data.MultiLabel {
-			z = 1 / (1 + math.Exp(-z))
-		}
-		all = append(all, z)
-	})
-	n := logits.Shape()[0]
-	return tensor.New(tensor.WithShape(n, len(all)/n), tensor.WithBacking(all))
-}
-
-// firstChoices are the classes that a teacher puts first, nil if it has no
-// logits. Labels are of the field.
-func firstChoices(s data.Signals, label data.Field) (first []int) {
-	if ids := s[teacher.Logits+teacher.IDSuffix]; ids != nil {
-		k := last(ids.Shape())
-		all := ids.Ints()
-		for r := 0; r < len(all); r += k {
-			first = append(first, all[r])
-		}
-		return first
-	}
-	logits := s[teacher.Logits]
-	if logits == nil || !plain(logits) {
-		return nil
-	}
-	logits = classesLast(logits, label.Shape)
-	var row []float64
-	for r := range logits.Shape().TotalSize() / last(logits.Shape()) {
-		row = classRow(row, logits, r)
-		first = append(first, argmax(row))
-	}
-	return first
-}
-
-// classesLast is logits (N, ..., C) for labels of the given shape, whatever way
-// the teacher has them.
-func classesLast(logits *tensor.Dense, axes tensor.Shape) *tensor.Dense {
-	s := logits.Shape()
-	switch {
-	case slices.Equal(s[1:], axes): // a single logit for each label
-		return reshaped(logits, append(s.Clone(), 1))
-	case channelsFirst(s[1:], axes):
-		var all []float64
-		each(logits, func(_ int, z float64) { all = append(all, z) })
-		dst := make([]float64, len(all))
-		kernel.ChannelsLast(dst, all, s[0], s[1], axes.TotalSize())
-		return tensor.New(tensor.WithShape(s[0], s[2], s[3], s[1]), tensor.WithBacking(dst))
-	}
-	return logits
-}
-
-// tryTerms takes the gradient of each term on the first batch.
-func (s *session) tryTerms(first taught, p *Preflight) error {
-	c, err := s.caseOf(first)
-	if err != nil {
-		return err
-	}
-	rows := 0.0
-	for _, term := range s.Terms {
-		n, err := p.try(term, c)
-		if err != nil {
-			return fmt.Errorf("distill: term %q: %w", term.Name, err)
-		}
-		rows += n
-	}
-	if rows == 0 {
-		p.warn("no row of the first batch counts in any term: nothing is learnt from it (are there labels, and weights above 0?)")
-	}
-	p.compare()
-	return nil
-}
-
-// caseOf is a batch with the student's taps as they are now.
-func (s *session) caseOf(t taught) (Case, error) {
-	var taps []string
-	for name := range s.Student.Taps() {
-		taps = append(taps, name)
-	}
-	values, err := s.Student.Predict(t.Batch, taps...)
-	if err != nil {
-		return Case{}, err
-	}
-	for name, v := range values {
-		if !plain(v) {
-			delete(values, name)
-		}
-	}
-	return Case{
-		Student: values, Teacher: t.signals, Temps: s.card.Temps,
-		Label: head(t.Label, t.N), Weight: head(t.Weight, t.N), Task: s.course.spec.Task,
-	}, nil
-}
-
-// head is the first n rows of t, in its memory.
-func head(t *tensor.Dense, n int) *tensor.Dense {
-	if t == nil {
-		return nil
-	}
-	shape := t.Shape().Clone()
-	shape[0] = n
-	return reshaped(t, shape)
-}
-
-// reshaped is what there is in t at first, in another shape and in its memory.
-func reshaped(t *tensor.Dense, shape tensor.Shape) *tensor.Dense {
-	size := shape.TotalSize()
-	switch {
-	case t.Dtype() == tensor.Int:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Ints()[:size]))
-	case t.Dtype() == tensor.Float64:
-		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float64s()[:size]))
-	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float32s()[:size]))
-}
-
-// try takes the gradient of one term at the logits, and looks at its targets.
-// It returns the weight of all rows.
-func (p *Preflight) try(t Term, c Case) (rows float64, err error) {
-	weight := t.weight(0)
-	if weight == 0 {
-		return 0, nil
-	}
-	value, rows, grads, err := evaluate(t.Loss, c)
-	if err != nil {
-		return 0, err
-	}
-	if k, ok := t.Loss.(KL); ok {
-		p.soften(c.Teacher[orLogits(k.Teacher)], c.axes(), k.at(0))
-	}
-	g := grads["logits"]
-	if g == nil && len(grads) > 0 {
-		return rows, nil // it looks at other taps
-	}
-	norm := 0.0
-	if g != nil {
-		norm = gradNorm([]*tensor.Dense{g})
-	}
-	switch {
-	case norm != 0:
-		p.Gradients = append(p.Gradients, TermValue{Name: t.Name, Value: norm, Weight: weight})
-	case value != 0: // else no row counts, or there is nothing to learn
-		p.warn("term %q has a value of %.3g and no gradient at the student's logits", t.Name, value)
-	}
-	return rows, nil
-}
-
-// compare warns of terms that drown each other.
-func (p *Preflight) compare() {
-	for i, a := range p.Gradients {
-		for _, b := range p.Gradients[i+1:] {
-			x, y := a.Weight*a.Value, b.Weight*b.Value
-			if x > 100*y || y > 100*x {
-				p.warn("the gradients of %q and %q at the logits are %.3g and %.3g: more than 100 to 1", a.Name, b.Name, x, y)
-			}
-		}
-	}
-}
-
-// axes are those of the labels of a sample that are classes.
-func (c Case) axes() tensor.Shape {
-	if c.Label == nil || c.Label.Dtype() != tensor.Int {
-		return nil
-	}
-	return c.Label.Shape()[1:]
-}
-
-// soften counts the soft targets that carry nothing at a temperature, for labels
-// of the given axes.
-func (p *Preflight) soften(logits *tensor.Dense, axes tensor.Shape, T float64) {
-	if logits == nil || !plain(logits) {
-		return
-	}
-	logits = classesLast(logits, axes)
-	c := last(logits.Shape())
-	rows := logits.Shape().TotalSize() / c
-	var row []float64
-	sharp, blunt := 0, 0
-	for r := range rows {
-		row = rowOf(row, logits, r)
-		switch largest := math.Exp(row[argmax(row)]/T - kernel.LogSumExp(row, 1/T)); {
-		case largest > 0.999:
-			sharp++
-		case largest < 1/float64(c)+0.001:
-			blunt++
-		}
-	}
-	p.OneHot, p.Uniform = float64(sharp)/float64(rows), float64(blunt)/float64(rows)
-	if p.OneHot > 0.5 {
-		p.warn("%.0f%% of the soft targets are one-hot at T = %v: they say no more than a label; want a higher temperature", 100*p.OneHot, T)
-	}
-	if p.Uniform > 0.5 {
-		p.warn("%.0f%% of the soft targets are uniform at T = %v: they say nothing; want a lower temperature", 100*p.Uniform, T)
-	}
 }

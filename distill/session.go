@@ -21,15 +21,12 @@ import (
 // CheckpointFile is the name of the checkpoint in the folder of a run.
 const CheckpointFile = "checkpoint.safetensors"
 
-// ErrTeacherChanged is the end of a run whose teacher is not live and did not
-// stay as it was.
-var ErrTeacherChanged = errors.New("distill: the teacher changed during the run")
-
 // A session is a run that has begun: all that changes while it lasts.
 type session struct {
 	*Run
 	card   teacher.Card
-	course course // of Run.Train
+	prints [][32]byte // of the teachers that are to stay as they are
+	course course     // of Run.Train
 	train  *engine
 	valid  *validation
 	extra  *student.Params
@@ -80,6 +77,9 @@ func (s *session) begin(ctx context.Context) (Plan, error) {
 func (s *session) open(ctx context.Context) (Plan, error) {
 	var err error
 	if s.card, err = cardOf(s.Teacher); err != nil {
+		return Plan{}, err
+	}
+	if s.prints, err = fingerprints(s.Teacher, s.card); err != nil {
 		return Plan{}, err
 	}
 	if err := s.checkSources(); err != nil {
@@ -237,8 +237,8 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 		} else {
 			take()
 		}
-		if err == nil && step.N == s.resumed.Step+1 {
-			err = s.checkFrozen() // a teacher that is the student would teach to the end
+		if err == nil {
+			err = s.checkEarly(step.N)
 		}
 		if err != nil {
 			sound = false

@@ -243,6 +243,15 @@ func TestWhoMovesStatistics(t *testing.T) {
 	if err := q.Run(0); err != nil || !slices.Equal(statistics(m), once) {
 		t.Errorf("a look at the graph moved the statistics; error %v", err)
 	}
+	look := p.Look()
+	if err := look.Run(0); err != nil || !slices.Equal(statistics(m), once) {
+		t.Errorf("a look at the whole graph moved the statistics; error %v", err)
+	}
+	for ps, g := range look.Grads() {
+		if g == nil {
+			t.Errorf("a look has no gradient by %s", ps.Name)
+		}
+	}
 	if err := p.Run(1); err != nil || slices.Equal(statistics(m), once) {
 		t.Errorf("a second run did not move the statistics; error %v", err)
 	}

@@ -149,6 +149,14 @@ func (p *Program) Only(nodes ...*gorgonia.Node) (*Program, error) {
 	return &q, nil
 }
 
+// Look is the same program, for runs that are looks at it and not steps of
+// training: they move no running statistics.
+func (p *Program) Look() *Program {
+	q := *p
+	q.after = nil
+	return &q
+}
+
 // Bind takes the inputs of a batch: its leading axis is the graph's Rows. The
 // program reads them at each run, and does not copy.
 func (p *Program) Bind(batch data.Batch) error {

@@ -9,7 +9,7 @@
 //	// runs/digits now holds
 //	//	metrics.jsonl  a line a step, written as it happens
 //	//	times.jsonl    the same steps on the clock
-//	//	run.json       the configuration, and the versions of the code
+//	//	run.json       the configuration, versions of the code, the teacher's hash
 //	//	summary.json   what the run came to
 //	//	metrics.csv    metrics.jsonl as a table
 //	//	summary.md     the summary for people: see Markdown
@@ -31,6 +31,7 @@
 package report
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -219,6 +220,7 @@ type description struct {
 	StepsPerEpoch int               `json:"steps_per_epoch"`
 	Terms         []string          `json:"terms"`
 	Config        []distill.Setting `json:"config"`
+	Teacher       string            `json:"teacher_fingerprint,omitempty"`
 	Go            string            `json:"go"`
 	Platform      string            `json:"platform"`
 	Revision      string            `json:"revision,omitempty"`
@@ -235,6 +237,9 @@ func describe(p distill.Plan) description {
 		Name: p.Name, Steps: p.Steps, StepsPerEpoch: p.StepsPerEpoch,
 		Terms: p.Terms, Config: p.Config,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	if f := p.Preflight; f != nil && f.TeacherFingerprint != [32]byte{} {
+		d.Teacher = hex.EncodeToString(f.TeacherFingerprint[:])
 	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "write the golden files")
 
 var plan = distill.Plan{
 	Name: "digits", Steps: 12, StepsPerEpoch: 4, Terms: []string{"hard", "soft"},
-	Config: []distill.Setting{{Name: "Run.Seed", Value: "7"}},
+	Config:    []distill.Setting{{Name: "Run.Seed", Value: "7"}},
+	Preflight: &distill.Preflight{TeacherFingerprint: [32]byte{0: 0xab, 31: 0x0c}},
 }
 
 var result = distill.Result{
@@ -114,12 +115,32 @@ func TestFiles(t *testing.T) {
 		Terms  []string
 		Config []distill.Setting
 		Go     string
+		Print  string `json:"teacher_fingerprint"`
 	}
 	if err := json.Unmarshal([]byte(got["run.json"]), &run); err != nil {
 		t.Fatal(err)
 	}
 	if run.Name != plan.Name || !cmp.Equal(run.Terms, plan.Terms) || !cmp.Equal(run.Config, plan.Config) || run.Go == "" {
 		t.Errorf("run.json is %+v", run)
+	}
+	if want := "ab" + strings.Repeat("00", 30) + "0c"; run.Print != want {
+		t.Errorf("the teacher's fingerprint is %q, want %q", run.Print, want)
+	}
+}
+
+// A run without a teacher that stays as it is has no fingerprint to show.
+func TestNoFingerprint(t *testing.T) {
+	for _, p := range []*distill.Preflight{nil, {}} {
+		dir, f := t.TempDir(), new(report.Folder)
+		bare := plan
+		bare.Dir, bare.Preflight = dir, p
+		if err := f.Start(bare); err != nil {
+			t.Fatal(err)
+		}
+		finish(t, f, nil)
+		if got := files(t, dir)["run.json"]; strings.Contains(got, "teacher_fingerprint") {
+			t.Errorf("run.json is %s", got)
+		}
 	}
 }
 
