@@ -47,3 +47,15 @@ func (l Lesson) pool(x *gorgonia.Node, h, w int) *gorgonia.Node {
 	}
 	return l.b.Op(graph.AdaptiveAvgPool(x, h, w))
 }
+
+// pixels is a tap or a signal as maps: (R, D) has one pixel.
+func (l Lesson) pixels(loss, name string, x *gorgonia.Node) *gorgonia.Node {
+	switch s := x.Shape(); len(s) {
+	case 2:
+		return l.b.Reshape(x, s[0], s[1], 1, 1)
+	case 4:
+		return x
+	}
+	l.b.Check(fmt.Errorf("%q is %v; %s wants maps (R, C, H, W), or (R, D)", name, x.Shape(), loss))
+	return nil
+}
