@@ -39,46 +39,62 @@ func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) 
 
 // evaluate is Evaluate, with the weight of all rows.
 func evaluate(loss Loss, c Case) (value, weight float64, grads data.Signals, err error) {
-	batch, spec, card, dtype, err := c.inputs()
+	t, err := newTrial(loss, c)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	given, own := student.NewParams(0), student.NewParams(0)
-	e := &engine{terms: []Term{{Name: "loss", Loss: loss}}, totals: make([]float64, 1)}
-	if err := checkTerms(e.terms, 1); err != nil {
+	out, err := t.pass(0, t.batches)
+	if err != nil {
 		return 0, 0, nil, err
 	}
+	grads = data.Signals{}
+	for p, g := range t.program.Grads() {
+		if t.given.Lookup(p.Name) == p {
+			grads[p.Name] = g
+		}
+	}
+	return out.loss, t.totals[0], grads, nil
+}
+
+// A trial is a loss on given values, which are parameters, so that there is a
+// gradient by them.
+type trial struct {
+	*engine
+	given, own *student.Params
+	batches    []taught
+}
+
+func newTrial(loss Loss, c Case) (*trial, error) {
+	batch, spec, card, dtype, err := c.inputs()
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{terms: []Term{{Name: "loss", Loss: loss}}, totals: make([]float64, 1)}
+	t := &trial{e, student.NewParams(0), student.NewParams(0), []taught{{batch, c.Teacher}}}
+	if err := checkTerms(e.terms, 1); err != nil {
+		return nil, err
+	}
 	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
-	e.program, err = student.Compile(given, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+	e.program, err = student.Compile(t.given, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		taps := student.Taps{}
 		for _, name := range slices.Sorted(maps.Keys(c.Student)) {
 			v := c.Student[name]
 			taps[name] = b.Param(name, student.Zeros, v.Shape()...)
 		}
-		e.feed = newFeed(b, taps, spec, card)
-		e.add(b.Scope("loss").With(own), 0, e.terms[0])
+		e.feed = newFeed(b, taps, spec, card, rollOfRows(mode.Rows))
+		e.add(b.Scope("loss").With(t.own), 0, e.terms[0])
 		return e.combine(b), e.observed(b)
 	})
 	if err != nil {
-		return 0, 0, nil, err
+		return nil, err
 	}
 	if e.weigh, err = e.program.Only(e.rows[0].Weight); err != nil {
-		return 0, 0, nil, err
+		return nil, err
 	}
-	for p := range given.All() {
+	for p := range t.given.All() {
 		_ = copyPadded(p.Value, c.Student[p.Name]) // same shape and dtype
 	}
-	out, err := e.pass(0, []taught{{batch, c.Teacher}})
-	if err != nil {
-		return 0, 0, nil, err
-	}
-	grads = data.Signals{}
-	for p, g := range e.program.Grads() {
-		if given.Lookup(p.Name) == p {
-			grads[p.Name] = g
-		}
-	}
-	return out.loss, e.totals[0], grads, nil
+	return t, nil
 }
 
 // inputs are the batch of a case, and what a run would know of it beforehand.
@@ -103,7 +119,10 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
 	}
 	spec.Task = c.Task
-	b = data.Batch{N: rows, ID: make([]data.ID, rows), Label: c.Label, Weight: c.Weight}
+	b = data.Batch{N: rows, Label: c.Label, Weight: c.Weight}
+	for i := range rows {
+		b.ID = append(b.ID, data.ID{Sample: uint64(i)})
+	}
 	if c.Label != nil && c.Label.Dims() < 1 {
 		return b, spec, card, d, errors.New("distill: Case.Label is a number; want one for each sample")
 	}

@@ -75,22 +75,15 @@ func (s *shelf[E]) take(n int) []E {
 	if s.next == len(s.all) {
 		s.all = append(s.all, nil)
 	}
-	if cap(s.all[s.next]) < n {
-		s.all[s.next] = make([]E, n)
-	}
+	s.all[s.next] = room(s.all[s.next], n)
 	s.next++
-	return s.all[s.next-1][:n]
+	return s.all[s.next-1]
 }
 
 // counted is the relation of the rows that count: they are brought together, and
 // their gradients put back.
 func (s *scratch[F]) counted(f relation[F], grad, x, t, weight []F) float64 {
-	s.own.next, s.wide.next, s.rows = 0, 0, s.rows[:0]
-	for r, w := range weight {
-		if w != 0 {
-			s.rows = append(s.rows, r)
-		}
-	}
+	s.own.next, s.wide.next, s.rows = 0, 0, counted(s.rows[:0], weight)
 	clear(grad)
 	n, d := len(s.rows), len(x)/len(weight)
 	if n == 0 {

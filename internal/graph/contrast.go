@@ -1,0 +1,212 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/kernel"
+)
+
+// A Contrast compares rows with a memory of all samples.
+type Contrast struct {
+	Negatives int     // drawn for each row
+	T         float64 // the temperature
+	Seed      uint64  // of the draws
+
+	// What the last run saw of the rows that count: their places and embeddings,
+	// one after the other, and the norm that it divided by.
+	Places []int
+	Rows   []float64
+	Norm   float64
+}
+
+// noise is the ε of the authors' code.
+const noise = 1e-7
+
+// NewContrast is, for each embedding of v (R, D) that counts, by its weight (R),
+//
+//	-log(p/(p + c)) - Σ_k log(c/(p_k + c)),    p = exp(m·v/T)/norm
+//
+// with the row m of the memory (N, D) at the sample's place (R), and those at
+// places of other samples, drawn by the seed, the step and the place; c is how many
+// they are, over N (Tian et al. 2020, 1910.10699, equations 10, 17 and 19). The norm
+// is that of (1), or, where it is 0, what makes the mean of all p here 1/N. It has
+// a gradient by v alone.
+func (c *Contrast) NewContrast(v, places, weight, memory, norm, step *gorgonia.Node) (*gorgonia.Node, error) {
+	s, m := v.Shape(), memory.Shape()
+	switch {
+	case len(s) != 2 || len(m) != 2 || s[1] != m[1] || !places.Shape().Eq(s[:1]) || !weight.Shape().Eq(s[:1]) || norm.Shape().TotalSize() != 1:
+		return nil, fmt.Errorf("graph: contrast: embeddings are %v, places %v, weights %v, the memory %v, the norm %v; want (R, D), (R), (R), (N, D) and (1)",
+			s, places.Shape(), weight.Shape(), m, norm.Shape())
+	case m[0] < 2:
+		return nil, fmt.Errorf("graph: contrast: there is %d sample; want 2 or more", m[0])
+	}
+	if err := checkNumber("contrast", "the step", step); err != nil {
+		return nil, err
+	}
+	in := []*gorgonia.Node{v, places, weight, memory, norm, step}
+	if v.Dtype() == tensor.Float64 {
+		return rowLoss("contrast", contrast[float64](c), 1, in...)
+	}
+	return rowLoss("contrast", contrast[float32](c), 1, in...)
+}
+
+func contrast[F kernel.Float](c *Contrast) rowsFunc[F] {
+	var rows, others []int
+	var scores []float64
+	return func(value, grad, z []F, in []gorgonia.Value) {
+		places, memory := ints(in[1]), floats[F](in[3])
+		d, k := len(z)/len(value), c.Negatives+1
+		samples, step := len(memory)/d, uint64(scalar(in[5]))
+		rows = counted(rows[:0], floats[F](in[2]))
+		others, scores = room(others, len(rows)*k), room(scores, len(rows)*k)
+		c.see(rows, places, samples)
+		remembered := func(i int) []F { return memory[others[i]*d : (others[i]+1)*d] }
+		kernel.Rows(len(rows), k*d, func(from, to int) {
+			for i := from; i < to; i++ {
+				c.draw(others[i*k:(i+1)*k], c.Places[i], samples, step)
+				for j := i * k; j < (i+1)*k; j++ {
+					scores[j] = math.Exp(dot(remembered(j), z[rows[i]*d:(rows[i]+1)*d]) / c.T)
+				}
+			}
+		})
+		c.settle(scores, float64(floats[F](in[4])[0]), samples)
+		clear(value)
+		clear(grad)
+		kernel.Rows(len(rows), k*d, func(from, to int) {
+			for i := from; i < to; i++ {
+				r := rows[i]
+				value[r] = F(c.likelihood(scores[i*k:(i+1)*k], samples))
+				towards(grad[r*d:(r+1)*d], scores[i*k:(i+1)*k], func(j int) []F { return remembered(i*k + j) }, 1/c.T)
+			}
+		})
+		c.Rows = c.Rows[:0]
+		for _, r := range rows {
+			for _, x := range z[r*d : (r+1)*d] {
+				c.Rows = append(c.Rows, float64(x))
+			}
+		}
+	}
+}
+
+// counted appends the rows whose weight is not 0.
+func counted[F kernel.Float](rows []int, weight []F) []int {
+	for r, w := range weight {
+		if w != 0 {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// room is x with n elements, which hold anything.
+func room[E any](x []E, n int) []E {
+	if cap(x) < n {
+		return make([]E, n)
+	}
+	return x[:n]
+}
+
+// see notes the places of the rows that count.
+func (c *Contrast) see(rows, places []int, samples int) {
+	c.Places = c.Places[:0]
+	for _, r := range rows {
+		if places[r] < 0 || places[r] >= samples {
+			panic(fmt.Sprintf("row %d is of a sample that is none of the %d which the training data lists", r, samples))
+		}
+		c.Places = append(c.Places, places[r])
+	}
+}
+
+// draw writes a sample's place, and those of others, each as likely as any.
+func (c *Contrast) draw(dst []int, place, samples int, step uint64) {
+	dst[0] = place
+	state := Hash(c.Seed, step, uint64(place))
+	for i := range dst[1:] {
+		state += golden
+		other, _ := bits.Mul64(mix(state), uint64(samples-1))
+		dst[1+i] = int(other)
+		if dst[1+i] >= place {
+			dst[1+i]++
+		}
+	}
+}
+
+// settle divides the scores by the norm, which it finds if there is none yet.
+func (c *Contrast) settle(scores []float64, norm float64, samples int) {
+	if c.Norm = norm; norm == 0 && len(scores) > 0 {
+		sum := 0.0
+		for _, p := range scores {
+			sum += p
+		}
+		c.Norm = sum / float64(len(scores)) * float64(samples)
+	}
+	for i := range scores {
+		scores[i] /= c.Norm
+	}
+}
+
+// likelihood is the loss of a row with such scores, the first of which is that of
+// its own sample. It leaves its derivatives by the logarithms of the scores.
+func (c *Contrast) likelihood(p []float64, samples int) float64 {
+	all := float64(c.Negatives) / float64(samples)
+	own := p[0] + all + noise
+	loss := math.Log(own / p[0])
+	p[0] = -(all + noise) / own
+	for i, v := range p[1:] {
+		any := v + all + noise
+		loss += math.Log(any / all)
+		p[1+i] = v / any
+	}
+	return loss
+}
+
+// towards writes k·Σ w_j·x(j).
+func towards[F kernel.Float](dst []F, w []float64, x func(j int) []F, k float64) {
+	sum := make([]float64, len(dst))
+	for j, w := range w {
+		for i, v := range x(j) {
+			sum[i] += w * float64(v)
+		}
+	}
+	for i, v := range sum {
+		dst[i] = F(k * v)
+	}
+}
+
+// Settle writes the norm of the last run to that of (1).
+func (c *Contrast) Settle(norm *tensor.Dense) {
+	if norm.Dtype() == tensor.Float64 {
+		norm.Float64s()[0] = c.Norm
+	} else {
+		norm.Float32s()[0] = float32(c.Norm)
+	}
+}
+
+// Remember moves what the memory (N, D) has at the places of the last run towards
+// what was there, by a share of 1-momentum, and gives it the norm 1 again.
+func (c *Contrast) Remember(memory *tensor.Dense, momentum float64) {
+	if memory.Dtype() == tensor.Float64 {
+		remember(c, floats[float64](memory), memory.Shape()[1], momentum)
+	} else {
+		remember(c, floats[float32](memory), memory.Shape()[1], momentum)
+	}
+}
+
+func remember[F kernel.Float](c *Contrast, memory []F, d int, momentum float64) {
+	row := make([]float64, d)
+	for i, at := range c.Places {
+		sum := 0.0
+		for j, x := range c.Rows[i*d : (i+1)*d] {
+			row[j] = float64(momentum*float64(memory[at*d+j])) + float64((1-momentum)*x)
+			sum += row[j] * row[j]
+		}
+		for j, x := range row {
+			memory[at*d+j] = F(x / max(math.Sqrt(sum), tiny))
+		}
+	}
+}
