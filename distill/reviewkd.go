@@ -18,8 +18,8 @@ import (
 // layer up, a layer's map is fused with what was made of the deeper ones, by two
 // learned gates of each pixel (attention based fusion, figure 3a), and a 3x3
 // convolution of it is compared with the teacher's map, at its own size and pooled
-// to 4, 2 and 1 pixels, with weights 1, 1/2, 1/4 and 1/8, divided by their sum
-// (hierarchical context loss, figure 3b). What is due of all layers is added up.
+// to 4, 2 and 1 pixels a side where that is smaller, with weights 1, 1/2, 1/4 and
+// 1/8, divided by their sum (hierarchical context loss, figure 3b). What is due of all layers is added up.
 // Its authors let its weight rise over the first 20 epochs, as Linear does.
 //
 // Convolutions have batch norms, and maps change size to the nearest pixel, as in
@@ -86,7 +86,7 @@ func kaiming(rng *rand.Rand, dst []float64, fanIn, fanOut int) {
 func (l Lesson) context(parts *blend, s, t *gorgonia.Node) {
 	sizes := []int{0} // their own
 	for _, n := range []int{4, 2, 1} {
-		if n < s.Shape()[2] && n <= s.Shape()[3] {
+		if n < min(s.Shape()[2], s.Shape()[3]) {
 			sizes = append(sizes, n)
 		}
 	}
