@@ -78,10 +78,19 @@ func contrast[F kernel.Float](c *Contrast) rowsFunc[F] {
 		clear(value)
 		clear(grad)
 		kernel.Rows(len(rows), k*d, func(from, to int) {
+			sum := make([]float64, d)
 			for i := from; i < to; i++ {
 				r := rows[i]
 				value[r] = F(c.likelihood(scores[i*k:(i+1)*k], samples))
-				towards(grad[r*d:(r+1)*d], scores[i*k:(i+1)*k], func(j int) []F { return remembered(i*k + j) }, 1/c.T)
+				clear(sum)
+				for j, w := range scores[i*k : (i+1)*k] {
+					for a, m := range remembered(i*k + j) {
+						sum[a] += w * float64(m)
+					}
+				}
+				for a, v := range sum {
+					grad[r*d+a] = F(v / c.T)
+				}
 			}
 		})
 		c.Rows = c.Rows[:0]
@@ -163,19 +172,6 @@ func (c *Contrast) likelihood(p []float64, samples int) float64 {
 		p[1+i] = v / any
 	}
 	return loss
-}
-
-// towards writes k·Σ w_j·x(j).
-func towards[F kernel.Float](dst []F, w []float64, x func(j int) []F, k float64) {
-	sum := make([]float64, len(dst))
-	for j, w := range w {
-		for i, v := range x(j) {
-			sum[i] += w * float64(v)
-		}
-	}
-	for i, v := range sum {
-		dst[i] = F(k * v)
-	}
 }
 
 // Settle writes the norm of the last run to that of (1).

@@ -126,11 +126,16 @@ func Gate(x, y, g *gorgonia.Node) (*gorgonia.Node, error) {
 func gate[F kernel.Float](x, y, g *gorgonia.Node) (*gorgonia.Node, error) {
 	s := x.Shape()
 	size := s[2] * s[3]
-	each := func(f func(i, first, second int)) { // with the offsets of an element and its gates
-		for i := range s.TotalSize() {
-			at := i/(s[1]*size)*2*size + i%size
-			f(i, at, at+size)
-		}
+	// each calls f with each element and where its gates are.
+	each := func(f func(i, first, second int)) {
+		kernel.Rows(s[0], 4*s[1]*size, func(from, to int) {
+			for c := from * s[1]; c < to*s[1]; c++ {
+				first := c / s[1] * 2 * size
+				for i := range size {
+					f(c*size+i, first+i, first+size+i)
+				}
+			}
+		})
 	}
 	o := &op{name: "gate", shape: s, wrt: []bool{true, true, true}}
 	o.run = func(v []gorgonia.Value) {

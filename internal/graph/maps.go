@@ -63,30 +63,40 @@ func resized(name string, x *gorgonia.Node, h, w int, sees span) (*gorgonia.Node
 // partMeans is the mean of a part of x for each pixel of the result.
 func partMeans[F kernel.Float](name string, x *gorgonia.Node, shape tensor.Shape, parts [][4]int) (*gorgonia.Node, error) {
 	s := x.Shape()
-	planes, size, wide := s[0]*s[1], s[2]*s[3], s[3]
-	each := func(f func(y, x, elements int)) { // with the offsets of a pixel and what it sees
-		for plane := range planes {
-			for at, p := range parts {
-				for i := p[0]; i < p[1]; i++ {
-					for j := p[2]; j < p[3]; j++ {
-						f(plane*len(parts)+at, plane*size+i*wide+j, (p[1]-p[0])*(p[3]-p[2]))
+	size, wide := s[2]*s[3], s[3]
+	// each calls f with a pixel of the result and each row of pixels that it sees.
+	each := func(y, x []F, f func(y *F, x []F, share F)) {
+		kernel.Rows(s[0]*s[1], 2*(size+len(parts)), func(from, to int) {
+			for plane := from; plane < to; plane++ {
+				y, x := y[plane*len(parts):], x[plane*size:]
+				for at, p := range parts {
+					for i := p[0]; i < p[1]; i++ {
+						f(&y[at], x[i*wide+p[2]:i*wide+p[3]], 1/F((p[1]-p[0])*(p[3]-p[2])))
 					}
 				}
 			}
-		}
+		})
 	}
 	o := &op{name: name, shape: shape, wrt: []bool{true}}
 	o.run = func(v []gorgonia.Value) {
-		y, x := floats[F](o.value), floats[F](v[0])
+		y := floats[F](o.value)
 		clear(y)
-		each(func(to, from, n int) { y[to] += x[from] / F(n) })
+		each(y, floats[F](v[0]), func(y *F, x []F, share F) {
+			for _, v := range x {
+				*y += share * v
+			}
+		})
 	}
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: name + ".dx", shape: s}
 		d.run = func(v []gorgonia.Value) {
-			dx, dy := floats[F](d.value), floats[F](v[0])
+			dx := floats[F](d.value)
 			clear(dx)
-			each(func(from, to, n int) { dx[to] += dy[from] / F(n) })
+			each(floats[F](v[0]), dx, func(dy *F, dx []F, share F) {
+				for i := range dx {
+					dx[i] += share * *dy
+				}
+			})
 		}
 		dx, err := apply[F](d, dy)
 		return []*gorgonia.Node{dx}, err
@@ -107,29 +117,48 @@ func Energy(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 
 func energy[F kernel.Float](x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 	s := x.Shape()
-	channels, size := s[1], s[2:].TotalSize()
-	place := func(i int) int { return i/(channels*size)*size + i%size } // of an element of x in the result
+	channels, size, share := s[1], s[2:].TotalSize(), 1/float64(s[1])
+	// each calls f with the pixels of the result and those of each channel.
+	each := func(y []F, f func(y []F, from, to int)) {
+		kernel.Rows(s[0], 4*channels*size, func(from, to int) {
+			for c := from * channels; c < to*channels; c++ {
+				f(y[c/channels*size:(c/channels+1)*size], c*size, (c+1)*size)
+			}
+		})
+	}
 	o := &op{name: "energy", shape: tensor.Shape{s[0], size}, wrt: []bool{true}}
 	o.run = func(v []gorgonia.Value) {
-		y := floats[F](o.value)
+		y, x := floats[F](o.value), floats[F](v[0])
 		clear(y)
-		for i, x := range floats[F](v[0]) {
-			y[place(i)] += F(raise(math.Abs(float64(x)), p) / float64(channels))
-		}
+		each(y, func(y []F, from, to int) {
+			for i, x := range x[from:to] {
+				y[i] += F(share * raise(math.Abs(float64(x)), p))
+			}
+		})
 	}
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "energy.dx", shape: s}
 		d.run = func(v []gorgonia.Value) {
-			dx, dy := floats[F](d.value), floats[F](v[1])
-			for i, x := range floats[F](v[0]) {
-				slope := math.Copysign(raise(math.Abs(float64(x)), p-1), float64(x))
-				dx[i] = F(float64(dy[place(i)]) * p * slope / float64(channels))
-			}
+			dx, x := floats[F](d.value), floats[F](v[0])
+			each(floats[F](v[1]), func(dy []F, from, to int) {
+				dx := dx[from:to]
+				for i, x := range x[from:to] {
+					dx[i] = F(share * p * float64(dy[i]) * slope(float64(x), p-1))
+				}
+			})
 		}
 		dx, err := apply[F](d, x, dy)
 		return []*gorgonia.Node{dx}, err
 	}
 	return apply[F](o, x)
+}
+
+// slope is |x|^p with the sign of x, and 0 at 0.
+func slope(x, p float64) float64 {
+	if x == 0 {
+		return 0
+	}
+	return math.Copysign(raise(math.Abs(x), p), x)
 }
 
 // raise is x^p for x of 0 or more, quick where p is 1 or 2.

@@ -300,8 +300,11 @@ func angles[F kernel.Float](s *scratch[F], grad, x, t []F, n int) float64 {
 // from writes the directions from one of the rows of x to all of them.
 func from[F kernel.Float](e, x []F, at int, norm []float64) {
 	size := len(x) / len(norm)
-	for i, v := range x {
-		e[i] = v - x[at*size+i%size]
+	here := x[at*size : (at+1)*size]
+	for i := range norm {
+		for j, v := range x[i*size : (i+1)*size] {
+			e[i*size+j] = v - here[j]
+		}
 	}
 	normalize(e, norm)
 }
