@@ -79,7 +79,7 @@ func (m memory) among(other memory) *gorgonia.Node {
 	norm, node := m.b.Buffer("norm", student.Zeros, 1)
 	step := m.b.Scalar(func(step int) float64 { return float64(step) })
 	c := &graph.Contrast{Negatives: cmp.Or(m.Negatives, 16384), T: cmp.Or(m.T, 0.07), Seed: m.b.Seed()}
-	value := m.b.Op(c.NewContrast(m.embeds, places, m.l.Weight, other.node, node, step))
+	value := m.b.Op(c.Losses(m.embeds, places, m.l.Weight, other.node, node, step))
 	m.b.After(value, func() {
 		c.Remember(m.value.Value, cmp.Or(m.Momentum, 0.5))
 		m.value.Touch()

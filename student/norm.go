@@ -2,6 +2,7 @@ package student
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 
@@ -183,7 +184,12 @@ func (b *Builder) Buffer(name string, init Init, shape ...int) (*Param, *gorgoni
 // where buffers are moved. A look at a part of the graph is no such run. f calls
 // Touch on what it writes to.
 func (b *Builder) After(n *gorgonia.Node, f func()) {
-	b.gathered = append(b.gathered, gathering{n, f})
+	if n == nil || f == nil {
+		b.fail(errors.New("After has a nil node or function; want both"))
+	}
+	if b.training {
+		b.gathered = append(b.gathered, gathering{n, f})
+	}
 }
 
 // A gathering is what is done after each run that computes a node.

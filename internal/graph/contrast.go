@@ -27,7 +27,7 @@ type Contrast struct {
 // noise is the ε of the authors' code.
 const noise = 1e-7
 
-// NewContrast is, for each embedding of v (R, D) that counts, by its weight (R),
+// Losses are, for each embedding of v (R, D) that counts, by its weight (R),
 //
 //	-log(p/(p + c)) - Σ_k log(c/(p_k + c)),    p = exp(m·v/T)/norm
 //
@@ -36,7 +36,7 @@ const noise = 1e-7
 // they are, over N (Tian et al. 2020, 1910.10699, equations 10, 17 and 19). The norm
 // is that of (1), or, where it is 0, what makes the mean of all p here 1/N. It has
 // a gradient by v alone.
-func (c *Contrast) NewContrast(v, places, weight, memory, norm, step *gorgonia.Node) (*gorgonia.Node, error) {
+func (c *Contrast) Losses(v, places, weight, memory, norm, step *gorgonia.Node) (*gorgonia.Node, error) {
 	s, m := v.Shape(), memory.Shape()
 	switch {
 	case len(s) != 2 || len(m) != 2 || s[1] != m[1] || !places.Shape().Eq(s[:1]) || !weight.Shape().Eq(s[:1]) || norm.Shape().TotalSize() != 1:
@@ -55,49 +55,85 @@ func (c *Contrast) NewContrast(v, places, weight, memory, norm, step *gorgonia.N
 	return rowLoss("contrast", contrast[float32](c), 1, in...)
 }
 
+// A contrasting is a Contrast of one dtype, with what it needs while it runs.
+type contrasting[F kernel.Float] struct {
+	*Contrast
+	width     int // of embeddings
+	samples   int
+	z, memory []F
+	rows      []int     // that count
+	others    []int     // places: a row's own, then those drawn for it
+	scores    []float64 // of each
+}
+
 func contrast[F kernel.Float](c *Contrast) rowsFunc[F] {
-	var rows, others []int
-	var scores []float64
+	x := &contrasting[F]{Contrast: c}
 	return func(value, grad, z []F, in []gorgonia.Value) {
-		places, memory := ints(in[1]), floats[F](in[3])
-		d, k := len(z)/len(value), c.Negatives+1
-		samples, step := len(memory)/d, uint64(scalar(in[5]))
-		rows = counted(rows[:0], floats[F](in[2]))
-		others, scores = room(others, len(rows)*k), room(scores, len(rows)*k)
-		c.see(rows, places, samples)
-		remembered := func(i int) []F { return memory[others[i]*d : (others[i]+1)*d] }
-		kernel.Rows(len(rows), k*d, func(from, to int) {
-			for i := from; i < to; i++ {
-				c.draw(others[i*k:(i+1)*k], c.Places[i], samples, step)
-				for j := i * k; j < (i+1)*k; j++ {
-					scores[j] = math.Exp(dot(remembered(j), z[rows[i]*d:(rows[i]+1)*d]) / c.T)
-				}
-			}
-		})
-		c.settle(scores, float64(floats[F](in[4])[0]), samples)
+		x.z, x.memory, x.width = z, floats[F](in[3]), len(z)/len(value)
+		x.samples = len(x.memory) / x.width
+		x.rows = counted(x.rows[:0], floats[F](in[2]))
+		x.see(x.rows, ints(in[1]), x.samples)
+		x.score(uint64(scalar(in[5])))
+		x.settle(x.scores, float64(floats[F](in[4])[0]), x.samples)
 		clear(value)
 		clear(grad)
-		kernel.Rows(len(rows), k*d, func(from, to int) {
-			sum := make([]float64, d)
-			for i := from; i < to; i++ {
-				r := rows[i]
-				value[r] = F(c.likelihood(scores[i*k:(i+1)*k], samples))
-				clear(sum)
-				for j, w := range scores[i*k : (i+1)*k] {
-					for a, m := range remembered(i*k + j) {
-						sum[a] += w * float64(m)
-					}
-				}
-				for a, v := range sum {
-					grad[r*d+a] = F(v / c.T)
+		x.grade(value, grad)
+		x.keep()
+	}
+}
+
+// score draws for each row, and finds exp(m·v/T) of all.
+func (x *contrasting[F]) score(step uint64) {
+	k := x.Negatives + 1
+	x.others, x.scores = room(x.others, len(x.rows)*k), room(x.scores, len(x.rows)*k)
+	kernel.Rows(len(x.rows), k*x.width, func(from, to int) {
+		for i := from; i < to; i++ {
+			x.draw(x.others[i*k:(i+1)*k], x.Places[i], x.samples, step)
+			for j := i * k; j < (i+1)*k; j++ {
+				x.scores[j] = math.Exp(dot(x.remembered(j), x.embedding(i)) / x.T)
+			}
+		}
+	})
+}
+
+// remembered is what the memory has of a place that was drawn.
+func (x *contrasting[F]) remembered(j int) []F {
+	at := x.others[j] * x.width
+	return x.memory[at : at+x.width]
+}
+
+// embedding is that of a row that counts.
+func (x *contrasting[F]) embedding(i int) []F {
+	at := x.rows[i] * x.width
+	return x.z[at : at+x.width]
+}
+
+// grade writes the values of the rows that count, and their gradients.
+func (x *contrasting[F]) grade(value, grad []F) {
+	k := x.Negatives + 1
+	kernel.Rows(len(x.rows), k*x.width, func(from, to int) {
+		sum := make([]float64, x.width)
+		for i := from; i < to; i++ {
+			value[x.rows[i]] = F(x.likelihood(x.scores[i*k:(i+1)*k], x.samples))
+			clear(sum)
+			for j := i * k; j < (i+1)*k; j++ {
+				for a, m := range x.remembered(j) {
+					sum[a] += x.scores[j] * float64(m)
 				}
 			}
-		})
-		c.Rows = c.Rows[:0]
-		for _, r := range rows {
-			for _, x := range z[r*d : (r+1)*d] {
-				c.Rows = append(c.Rows, float64(x))
+			for a, v := range sum {
+				grad[x.rows[i]*x.width+a] = F(v / x.T)
 			}
+		}
+	})
+}
+
+// keep notes the embeddings, for the memory.
+func (x *contrasting[F]) keep() {
+	x.Rows = x.Rows[:0]
+	for i := range x.rows {
+		for _, v := range x.embedding(i) {
+			x.Rows = append(x.Rows, float64(v))
 		}
 	}
 }
