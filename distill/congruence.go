@@ -10,8 +10,8 @@ import (
 )
 
 // CorrelationCongruence makes the kernels of all pairs of the n rows that count
-// those of the teacher: ‖K(t) - K(s)‖/n² (Peng et al. 2019, ICCV, equations 5, 10
-// and 11; the norm is not squared, as in torchdistill, and its gradient is 0 where
+// those of the teacher: ‖K(t) - K(s)‖/n² (Peng et al. 2019, ICCV, section 3;
+// the norm is not squared, as in torchdistill, and its gradient is 0 where
 // it is). Its weight there is 0.02.
 //
 // The kernel is the Gaussian one, exp(-Gamma·‖a - b‖²) for rows of norm 1, as its

@@ -12,17 +12,22 @@ import (
 )
 
 // CRD is contrastive representation distillation: student and teacher say of a
-// sample what they say of no other (Tian et al. 2020, 1910.10699, equations 10, 17
-// and 19). Both sides are embedded by a learned linear layer in Width numbers of
-// norm 1. Each is compared with what a memory has of the other side: at the row's
-// own sample, and at Negatives other ones, all as likely as each other, which the
-// seed of the run, the step and the sample say. Its weight is 0.8.
+// sample what they say of no other (Tian et al. 2020, 1910.10699, section 3). Both
+// sides are embedded, by a learned linear layer, in Width numbers of norm 1, and
+// each embedding v is compared with what a memory has of the other side, m at the
+// row's own sample and m_k at Negatives other ones:
+//
+//	-log(p/(p + c)) - Σ_k log(c/(p_k + c)),    p = exp(v·m/T)/norm
+//
+// where c is Negatives over the number of samples. The seed of the run, the step
+// and the sample say which others, each as likely as any. Its weight is 0.8.
 //
 // After each step the memories move towards the embeddings of its rows. They are
-// buffers that the run saves; the first step settles the scale of the scores. Both
-// make of a step's rows one thing, so that its batches are not split. The training
-// data lists its samples ([data.Listed], as a Loader does), and rows are samples.
-// On validation data, of which there is no memory, it counts nothing.
+// buffers, which the run saves, and so is the norm, which makes the mean of p in
+// the first step that of chance. By both, what a row comes to depends on how rows
+// make a step, so that no step is split. The training data lists its samples
+// ([data.Listed], as a Loader does), and a row is a sample. On validation data, of
+// which there is no memory, nothing counts.
 type CRD struct {
 	// Student and Teacher are the tap and the signal, (R, ...) of any two shapes,
 	// whose rows are made flat. Both are needed.

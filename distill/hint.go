@@ -16,7 +16,7 @@ import (
 // and is no part of it.
 //
 // Of maps on both sides it is a convolution whose window makes the student's the
-// size of the teacher's (equation 4 and section 2.2 there), 1+H-h by 1+W-w: one
+// size of the teacher's (section 2.2 there), 1+H-h by 1+W-w: one
 // pixel where they are of one size. A student's map that is smaller is refused.
 type Hint struct {
 	// Student and Teacher are the tap and the signal: maps (R, C, H, W) both, or

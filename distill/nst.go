@@ -10,7 +10,7 @@ import (
 // NST is neuron selectivity transfer: the maps of the student's channels are
 // distributed as those of the teacher's, by the squared maximum mean discrepancy
 // with the kernel (a·b)², where each channel's map is divided by its norm (Huang and
-// Wang 2017, 1707.01219, equation 7). Its weight is 50, in the code that the
+// Wang 2017, 1707.01219, section 4). Its weight is 50, in the code that the
 // published comparisons use. The larger map is pooled to the size of the other, by
 // adaptive means; channels may differ. A channel of zeros has no gradient.
 type NST struct {

@@ -13,7 +13,7 @@ import (
 
 // OFD is the overhaul of feature distillation: before a ReLU, the student follows
 // what of the teacher's features the ReLU lets through, and is else only kept
-// below (Heo et al. 2019, 1904.01866, equations 1, 2 and 4). It is the sum over a
+// below (Heo et al. 2019, 1904.01866, section 3). It is the sum over a
 // row's elements of (c(s) - max(t, margin))², where c is a learned convolution of
 // one pixel with a batch norm, and nothing is due where c(s) ≤ t ≤ 0. Its weight is
 // 1e-3, and half of that for each layer before the last: a term for each.
@@ -55,7 +55,7 @@ func (m OFD) validate(int) error {
 // OFDMargins are the margins of the channels that a batch norm of the teacher's
 // makes, under the name of its layer: the mean of what is below 0 of a normal
 // distribution with the norm's bias for its mean and its weight for its standard
-// deviation (equation 3 there), and -3 deviations where less than a thousandth is.
+// deviation (section 3.2 there), and -3 deviations where less than a thousandth is.
 // It fails where there is no such norm with a weight and a bias.
 func OFDMargins(teacher *student.Model, norm string) ([]float64, error) {
 	if teacher == nil {

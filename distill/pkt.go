@@ -8,7 +8,7 @@ import (
 // PKT is probabilistic knowledge transfer: how likely each row has any other for a
 // neighbour, by (cosine + 1)/2, is as the teacher has it, by the mean over all
 // pairs of the rows that count of p·log((p+1e-7)/(q+1e-7)) (Passalis and Tefas
-// 2018, 1803.10837, equations 3, 5 and 7; the mean is that of the authors' code).
+// 2018, 1803.10837, section 3; the mean is that of the authors' code).
 // A pair's share of it is small, and its weight is 30000. A row of zeros has no
 // gradient.
 type PKT struct {

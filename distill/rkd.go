@@ -8,8 +8,8 @@ import (
 // RKD is relational knowledge distillation: the rows that count lie to each other
 // as the teacher's do (Park et al. 2019, 1904.05068). It is Distance times the
 // smooth L1 of the difference of all distances, each divided by their mean
-// (equations 5 to 7), and Angle times that of the cosines at each row between any
-// two others (equations 8 and 9), as means over n² pairs and n³ triples: a row with
+// (section 3.2.1), and Angle times that of the cosines at each row between any
+// two others (section 3.2.2), as means over n² pairs and n³ triples: a row with
 // itself counts, as in the authors' code. It takes n³ numbers' time, so that a
 // batch of 64 is eight times as dear as one of 32.
 //

@@ -11,7 +11,7 @@ import (
 
 // SimKD teaches a student that answers with its teacher's own last layer: what
 // that reads is to be what it reads in the teacher, by the mean squared difference
-// (Chen et al. 2022, 2203.14001, equation 3). The student is a [student.Graft], and
+// (Chen et al. 2022, 2203.14001, section 3). The student is a [student.Graft], and
 // needs no other term and no labels:
 //
 //	small, err := student.Graft{To: student.ResNet{Depth: 8, Out: 10}, Tap: "layer3", Head: "fc"}.From(large, 1)

@@ -14,7 +14,7 @@ import (
 // VID is variational information distillation: what the student knows of the
 // teacher's features, by the mean of ½((t - μ(s))²/σ² + log σ²), where μ is learned
 // and so is a variance of each channel, log(1 + exp(·)) + 1e-5, which starts at 5
-// (Ahn et al. 2019, 1904.05835, equations 5 and 6, without the constant). It may be
+// (Ahn et al. 2019, 1904.05835, section 2, without the constant). It may be
 // negative, and is log σ²/2 where μ is the teacher. Its weight is 1.
 //
 // Of maps, μ is three convolutions of one pixel without bias, as wide as the

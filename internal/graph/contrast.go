@@ -33,7 +33,7 @@ const noise = 1e-7
 //
 // with the row m of the memory (N, D) at the sample's place (R), and those at
 // places of other samples, drawn by the seed, the step and the place; c is how many
-// they are, over N (Tian et al. 2020, 1910.10699, equations 10, 17 and 19). The norm
+// they are, over N (Tian et al. 2020, 1910.10699, section 3). The norm
 // is that of (1), or, where it is 0, what makes the mean of all p here 1/N. It has
 // a gradient by v alone.
 func (c *Contrast) Losses(v, places, weight, memory, norm, step *gorgonia.Node) (*gorgonia.Node, error) {

@@ -13,7 +13,7 @@ import (
 // Gaussian is the mean over a sample's elements of ½((t - μ)²/σ² + log σ²) for μ
 // and the constant t, both (B, C, ...), with the variance log(1 + exp(s)) + eps of
 // each channel for s (C): (B). It has gradients by μ and s (Ahn et al. 2019,
-// 1904.05835, equations 5 and 6).
+// 1904.05835, section 2).
 func Gaussian(mu, t, s *gorgonia.Node, eps float64) (*gorgonia.Node, error) {
 	switch {
 	case mu.Dims() < 2 || !mu.Shape().Eq(t.Shape()) || !s.Shape().Eq(mu.Shape()[1:2]):
@@ -75,7 +75,7 @@ func softplus(x float64) (value, slope float64) {
 // Partial is the sum over a sample's elements of (z - max(t, m))², but where z is
 // below a t that is no more than 0, which costs nothing, for z and the constant t,
 // both (B, C, ...), and the margin m of each channel: (B) (Heo et al. 2019,
-// 1904.01866, equations 1 and 4).
+// 1904.01866, section 3).
 func Partial(z, t *gorgonia.Node, margin []float64) (*gorgonia.Node, error) {
 	if z.Dims() < 2 || !z.Shape().Eq(t.Shape()) || len(margin) != z.Shape()[1] {
 		return nil, fmt.Errorf("graph: partial: the sides are %v and %v, with %d margins; want (B, C, ...) twice and C", z.Shape(), t.Shape(), len(margin))

@@ -199,7 +199,7 @@ func similarity[F kernel.Float](s *scratch[F], grad, x, t []F, n int) float64 {
 
 // Distances is the mean, over all pairs of the n rows that count, of the smooth
 // L1 of the difference of their distances in x and in t, each divided by the mean
-// distance there (Park et al. 2019, 1904.05068, equations 5 to 7). Values are as
+// distance there (Park et al. 2019, 1904.05068, section 3.2.1). Values are as
 // [together] has them: one row has none.
 func Distances(x, t, weight *gorgonia.Node) (*gorgonia.Node, error) {
 	return together("distances", distances[float32], distances[float64], x, t, weight)
@@ -265,7 +265,7 @@ func apart[F kernel.Float](d []float64, x []F, n int) float64 {
 
 // Angles is the mean, over all triples of the n rows that count, of the smooth
 // L1 of the difference of the cosines that two of them make at the third in x
-// and in t (Park et al. 2019, 1904.05068, equations 8 and 9). Values are as
+// and in t (Park et al. 2019, 1904.05068, section 3.2.2). Values are as
 // [together] has them.
 func Angles(x, t, weight *gorgonia.Node) (*gorgonia.Node, error) {
 	return together("angles", angles[float32], angles[float64], x, t, weight)
@@ -312,7 +312,7 @@ func from[F kernel.Float](e, x []F, at int, norm []float64) {
 // Neighbours is the mean over all pairs (i, j) of the n rows that count of
 // p·log((p+ε)/(q+ε)), where p and q say how likely a row of t, and of x, has j
 // for a neighbour of i: (cosine + 1)/2, of sum 1 over j (Passalis and Tefas
-// 2018, 1803.10837, equations 3, 5 and 7). ε is 1e-7. Values are as [together]
+// 2018, 1803.10837, section 3). ε is 1e-7. Values are as [together]
 // has them.
 func Neighbours(x, t, weight *gorgonia.Node) (*gorgonia.Node, error) {
 	return together("neighbours", neighbours[float32], neighbours[float64], x, t, weight)
@@ -396,9 +396,9 @@ func rowTotal[F kernel.Float](row []F) (sum float64) {
 }
 
 // Congruence is ‖K(t) - K(x)‖/n², where K are the kernels of all pairs of the n
-// rows that count, Σ_p series[p]·(a·b)^p (Peng et al. 2019, ICCV, equations 5,
-// 10 and 11, with the 2-norm for its square, as in torchdistill). Values are as
-// [together] has them.
+// rows that count, Σ_p series[p]·(a·b)^p (Peng et al. 2019, ICCV, section 3,
+// with the norm for its square, as in torchdistill). Values are as [together] has
+// them.
 func Congruence(x, t, weight *gorgonia.Node, series []float64) (*gorgonia.Node, error) {
 	return together("congruence", congruence[float32](series), congruence[float64](series), x, t, weight)
 }
