@@ -15,10 +15,14 @@ import (
 
 // contrasted is a loss of 4 rows of 7 samples, the third of which does not count.
 func contrasted(c *graph.Contrast, norm float64, step int, places ...int) gradcheck.Build {
+	return contrastedOf(7, c, norm, step, places...)
+}
+
+func contrastedOf(samples int, c *graph.Contrast, norm float64, step int, places ...int) gradcheck.Build {
 	return func(in []*gorgonia.Node) (*gorgonia.Node, error) {
 		x := in[0]
 		return c.Losses(x, gradcheck.Const(x, "places", dense(places, 4)), gradcheck.Const(x, "weight", dense([]float64{1, 1, 0, 1}, 4)),
-			gradcheck.Const(x, "memory", gradcheck.Normal(3, 7, 3)), gradcheck.Const(x, "norm", dense([]float64{norm}, 1)),
+			gradcheck.Const(x, "memory", gradcheck.Normal(3, samples, 3)), gradcheck.Const(x, "norm", dense([]float64{norm}, 1)),
 			gradcheck.Scalar(x, "step", float64(step)))
 	}
 }
@@ -28,6 +32,44 @@ func TestContrast(t *testing.T) {
 	gradcheck.Check(t, contrasted(c, 11, 3, 6, 0, -1, 2), gradcheck.Normal(1, 4, 3))
 	if !slices.Equal(c.Places, []int{6, 0, 2}) || len(c.Rows) != 9 || c.Norm != 11 {
 		t.Errorf("it saw the places %v, %d numbers and the norm %v", c.Places, len(c.Rows), c.Norm)
+	}
+}
+
+// Of many samples only those that are drawn are looked at.
+func TestContrastOfManySamples(t *testing.T) {
+	c := &graph.Contrast{Negatives: 2, T: 0.7, Seed: 9}
+	gradcheck.Check(t, contrastedOf(25, c, 11, 3, 6, 0, -1, 24), gradcheck.Normal(1, 4, 3))
+	var few, many []float64
+	for samples, value := range map[int]*[]float64{24: &few, 25: &many} { // both ways to compute
+		memory := tensor.New(tensor.WithShape(samples, 3), tensor.WithBacking(slices.Repeat([]float64{1, -0.5, 0.25}, samples)))
+		in := bind(gorgonia.NewGraph(), "x", gradcheck.Normal(1, 4, 3))
+		g := in.Graph()
+		y := must(c.Losses(in, bind(g, "places", dense([]int{6, 0, 1, 2}, 4)), bind(g, "w", dense([]float64{1, 1, 1, 1}, 4)),
+			bind(g, "memory", memory), bind(g, "norm", dense([]float64{float64(samples)}, 1)), number(g, "step", 0)))
+		for _, out := range eval(t, y, must(gorgonia.Grad(must(gorgonia.Sum(y)), in))[0]) {
+			*value = append(*value, out...)
+		}
+	}
+	for i, v := range few { // p and c both have the number of samples below the line
+		if math.Abs(v-many[i]) > 1e-6*math.Abs(v) {
+			t.Errorf("number %d is %v of 24 samples and %v of 25", i, v, many[i])
+		}
+	}
+}
+
+// Where no row counts there is nothing, and the norm stays unknown.
+func TestContrastOfNoRows(t *testing.T) {
+	for _, samples := range []int{7, 70} {
+		in := bind(gorgonia.NewGraph(), "x", gradcheck.Normal(1, 3, 3))
+		g, c := in.Graph(), &graph.Contrast{Negatives: 2, T: 0.7, Places: []int{1}}
+		y := must(c.Losses(in, bind(g, "places", dense([]int{0, -1, 0}, 3)), bind(g, "w", dense(make([]float64, 3), 3)),
+			bind(g, "memory", gradcheck.Normal(2, samples, 3)), bind(g, "norm", dense([]float64{0}, 1)), number(g, "step", 0)))
+		for _, out := range eval(t, y, must(gorgonia.Grad(must(gorgonia.Sum(y)), in))[0]) {
+			near(t, out, make([]float64, len(out)))
+		}
+		if len(c.Places) != 0 || len(c.Rows) != 0 || c.Norm != 0 {
+			t.Errorf("it saw %v, %v and the norm %v", c.Places, c.Rows, c.Norm)
+		}
 	}
 }
 
