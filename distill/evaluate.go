@@ -18,7 +18,8 @@ import (
 // counts samples: logits are (B, C), or (B, T, C) with labels (B, T), and so on, see [Lesson].
 type Case struct {
 	// Student and Teacher are the values of the student's taps and the
-	// teacher's signals, such as "logits".
+	// teacher's signals, such as "logits". Samples are all that there are, for a
+	// loss that remembers each.
 	Student, Teacher data.Signals
 	// Label and Weight are as in [data.Batch]: nil means none, and 1 each. Task is
 	// what labels mean; zero is Classification.

@@ -157,6 +157,7 @@ type featureTest struct {
 	negative         bool // it may be
 	scale            bool // a positive factor on either side changes nothing
 	turns            bool // nor does an orthogonal map of the features
+	channels         bool // nor does the order of the channels of either side
 	batch            bool // it looks at the batch by a norm, masked rows and all
 	places           bool // it knows samples, so that their order matters
 }
@@ -172,9 +173,9 @@ func featureTests() map[string]featureTest {
 	return map[string]featureTest{
 		"hint rows":  {loss: Hint{"a", "a"}, student: rows, teacher: wide},
 		"hint maps":  {loss: Hint{"a", "a"}, student: larger, teacher: one(5, 3, 4, 5)},
-		"attention":  {loss: AttentionTransfer{"a", "a", 0}, student: maps, teacher: larger, zero: true, scale: true},
-		"attention3": {loss: AttentionTransfer{"a", "a", 3}, student: maps, teacher: larger, zero: true, scale: true},
-		"nst":        {loss: NST{"a", "a"}, student: maps, teacher: larger, zero: true, scale: true},
+		"attention":  {loss: AttentionTransfer{"a", "a", 0}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
+		"attention3": {loss: AttentionTransfer{"a", "a", 3}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
+		"nst":        {loss: NST{"a", "a"}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
 		"fsp":        {loss: FSP{[2]string{"a", "b"}, [2]string{"a", "b"}}, student: two, teacher: two, zero: true},
 		"similarity": {loss: SimilarityPreserving{"a", "a"}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
 		"rkd":        {loss: RKD{Student: "a", Teacher: "a"}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
@@ -300,6 +301,14 @@ func TestFeatureLosses(t *testing.T) {
 			}
 			if f.turns {
 				same("turned", Case{Student: mapped(c.Student, turned), Teacher: mapped(c.Teacher, turned)}, 1e-9)
+			}
+			if f.channels {
+				next := func(shape []int) func([]float64) { // each channel where the next one was
+					size := shape[2] * shape[3]
+					return func(row []float64) { copy(row, slices.Concat(row[size:], row[:size])) }
+				}
+				same("channels in another order", Case{Student: mapped(c.Student, next(f.student["a"])), Teacher: c.Teacher}, 1e-12)
+				same("the teacher's channels in another order", Case{Student: c.Student, Teacher: mapped(c.Teacher, next(f.teacher["a"]))}, 1e-12)
 			}
 			if f.zero {
 				v, g := evaluated(t, f.loss, Case{Student: c.Student, Teacher: c.Student})

@@ -35,8 +35,8 @@ type Graft struct {
 	Factor int // 0 means 2
 }
 
-// From is the student, whose head has the weights of the teacher's and does not
-// share them. The rest begins from the seed. Its taps are those of the body that
+// From is the student, for the inputs of the teacher, whose head has the weights of
+// the teacher's and does not share them. The rest begins from the seed. Its taps are those of the body that
 // are left, [Projected], "pool" and "logits"; its head is "head". It fails where
 // the teacher has no such layer, or the body no such tap.
 func (g Graft) From(teacher *Model, seed uint64) (*Model, error) {

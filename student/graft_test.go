@@ -75,6 +75,9 @@ func TestGraftIsAModel(t *testing.T) {
 	teacher := scatter(must(student.New(large, imagesOf(tensor.Float32), 1)))
 	g := student.Graft{To: student.ResNet{Depth: 8, Out: 7}, Tap: "layer3", Head: "fc"}
 	m := graft(t, g, teacher)
+	if got := m.Describe(); !strings.Contains(got, "projected") || !strings.Contains(got, "(128, 3, 3)") {
+		t.Errorf("the description is\n%s", got)
+	}
 	var file bytes.Buffer
 	if err := m.Save(&file); err != nil {
 		t.Fatal(err)
