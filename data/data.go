@@ -141,6 +141,15 @@ type Counted interface {
 	Len() int
 }
 
+// A Listed source knows the samples that its batches are of, whatever the epoch:
+// for who remembers something of each.
+type Listed interface {
+	Source
+	// IDs yields the [ID.Sample] of each, in the same order always. One may come
+	// more than once.
+	IDs() iter.Seq[uint64]
+}
+
 // Element is what the tensors of a batch hold.
 type Element interface {
 	float32 | float64 | int

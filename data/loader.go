@@ -71,6 +71,20 @@ func (l Loader) Len() int {
 	return n
 }
 
+// IDs implements [Listed]: they are the set's, in its order.
+func (l Loader) IDs() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		if l.Set == nil {
+			return
+		}
+		for i := range l.Set.Len() {
+			if !yield(l.Set.ID(i)) {
+				return
+			}
+		}
+	}
+}
+
 // rows is how many an epoch has.
 func (l Loader) rows() int {
 	if l.Draw != nil {

@@ -54,12 +54,12 @@ type engine struct {
 }
 
 // newEngine compiles the graph. The parameters that losses have of their own
-// are kept in extra.
-func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.Spec, card teacher.Card, mode student.Mode) (*engine, error) {
+// are kept in extra. The roll is nil for data that is not trained on.
+func newEngine(m *student.Model, extra *student.Params, terms []Term, spec data.Spec, card teacher.Card, r *roll, mode student.Mode) (*engine, error) {
 	e := &engine{terms: terms, totals: make([]float64, len(terms)), weights: make([]float64, len(terms)), sums: map[*student.Param]*tensor.Dense{}}
 	var err error
 	e.program, err = m.Compile(mode, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
-		e.feed = newFeed(b, taps, spec, card)
+		e.feed = newFeed(b, taps, spec, card, r)
 		for i, t := range terms {
 			e.add(b.Scope(t.Name).With(extra), i, t)
 		}

@@ -19,6 +19,7 @@ import (
 type Case struct {
 	// Student and Teacher are the values of the student's taps and the
 	// teacher's signals, such as "logits". Taps of tensor.Int are constants.
+	// Samples are all that there are, for a loss that remembers each.
 	Student, Teacher data.Signals
 	// Label and Weight are as in [data.Batch]: nil means none, and 1 each. Task is
 	// what labels mean; zero is Classification.
@@ -67,7 +68,7 @@ func newTrial(term Term, own *student.Params, c Case) (*trial, error) {
 	t := &trial{e, student.NewParams(0)}
 	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
 	e.program, err = student.Compile(t.taps, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
-		e.feed = newFeed(b, c.taps(b), spec, card)
+		e.feed = newFeed(b, c.taps(b), spec, card, rollOfRows(mode.Rows))
 		e.add(b.Scope(term.Name).With(own), 0, term)
 		return e.combine(b), e.observed(b)
 	})
@@ -144,7 +145,10 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
 	}
 	spec.Task = c.Task
-	b = data.Batch{N: rows, ID: make([]data.ID, rows), Label: c.Label, Weight: c.Weight}
+	b = data.Batch{N: rows, Label: c.Label, Weight: c.Weight}
+	for i := range rows {
+		b.ID = append(b.ID, data.ID{Sample: uint64(i)})
+	}
 	if c.Label != nil && c.Label.Dims() < 1 {
 		return b, spec, card, d, errors.New("distill: Case.Label is a number; want one for each sample")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -19,6 +20,8 @@ import (
 type feed struct {
 	lesson Lesson
 	slots  []slot
+	roll   *roll
+	places []int // of the batch at hand
 }
 
 // A slot is an input that is filled from one tensor of a batch or an answer.
@@ -29,13 +32,14 @@ type slot struct {
 }
 
 // newFeed builds the lesson over the taps of a student.
-func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher.Card) *feed {
+func newFeed(b *student.Builder, taps student.Taps, spec data.Spec, card teacher.Card, r *roll) *feed {
 	axes := []int{b.Rows()}
 	if spec.Label.Dtype == tensor.Int {
 		axes = append(axes, spec.Label.Shape...)
 	}
-	f := &feed{lesson: Lesson{Student: student.Taps{}, Teacher: student.Taps{}, Task: spec.Task, temps: card.Temps}}
+	f := &feed{roll: r, lesson: Lesson{Student: student.Taps{}, Teacher: student.Taps{}, Task: spec.Task, temps: card.Temps, roll: r}}
 	rows := tensor.Shape(axes).TotalSize()
+	f.lesson.place = sync.OnceValue(func() *gorgonia.Node { return f.place(b, rows) })
 	f.lesson.Weight = f.add(b, "weight", b.Dtype(), tensor.Shape{rows}, func(t data.Batch, _ data.Signals) *tensor.Dense { return t.Weight })
 	if spec.Label.Dtype.Type != nil {
 		f.label(b, spec.Label, rows)

@@ -55,7 +55,7 @@ func (s *session) build(ctx context.Context) (taught, error) {
 		return first, fmt.Errorf("distill: Run.Train: %w", err)
 	}
 	mode := student.Mode{Rows: first.Weight.Shape()[0], Training: true, Seed: s.Seed}
-	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.course.spec, s.card, mode); err != nil {
+	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.course.spec, s.card, &roll{source: s.Train}, mode); err != nil {
 		return first, err
 	}
 	if err := s.tune(); err != nil {

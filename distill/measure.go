@@ -53,7 +53,7 @@ func (v *validation) build(ctx context.Context) error {
 
 func (v *validation) compile(first taught) (err error) {
 	mode := student.Mode{Rows: first.Weight.Shape()[0]}
-	v.engine, err = newEngine(v.student, v.extra, v.terms, v.spec, v.card, mode)
+	v.engine, err = newEngine(v.student, v.extra, v.terms, v.spec, v.card, nil, mode)
 	return err
 }
 

@@ -305,7 +305,7 @@ func TestEvaluateRefuses(t *testing.T) {
 		"CrossEntropy wants some":                         {CrossEntropy{}, Case{Student: z(3, 4)}},
 		"the labels of a batch of 3 are (2) of int":       {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1)}},
 		"labels (5) and weights (3)":                      {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2, 3, 0)}},
-		"the label of sample 0 is 4; want -1 to 3":        {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 4, 2)}},
+		"the label of sample 1 is 4; want -1 to 3":        {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 4, 2)}},
 		"the weights of a batch of 3 are (3) of float64":  {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2), Weight: dense[float64](nil, 3)}},
 		"distill: Case.Weight is of 4 samples; want 3":    {MSE{}, Case{Student: z(3, 4), Teacher: z(3, 4), Weight: dense[float32](nil, 4)}},
 		"the loss panicked":                               {panics{}, Case{Student: z(3, 4)}},

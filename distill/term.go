@@ -86,6 +86,8 @@ type Lesson struct {
 
 	temps []float64
 	b     *student.Builder // of the term
+	place func() *gorgonia.Node
+	roll  *roll
 }
 
 // Logits are a teacher's logits: Dense (R, C), or the k largest in Top (R, k)

@@ -245,6 +245,9 @@ func (b *Builder) Dtype() tensor.Dtype { return b.dtype }
 // norm looks at the batch.
 func (b *Builder) Training() bool { return b.training }
 
+// Seed is that of the run, for what draws at random in training.
+func (b *Builder) Seed() uint64 { return b.draw.Seed }
+
 // Valid is 1 for the rows of a batch that are samples and 0 for padding: (B).
 // It is not the weight of the rows.
 func (b *Builder) Valid() *gorgonia.Node { return b.valid }
