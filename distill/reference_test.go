@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -47,26 +48,70 @@ func TestLossesMatchPyTorch(t *testing.T) {
 		t.Run(fmt.Sprintf("%d/%s/float64", i, c.Method), func(t *testing.T) { compareLoss[float64](t, c, terms, 1e-9, 1e-9) })
 		t.Run(fmt.Sprintf("%d/%s/float32", i, c.Method), func(t *testing.T) { compareLoss[float32](t, c, terms, 1e-4, 1e-5) })
 	}
-	for method, want := range map[string]int{"kd": 16, "kd_plus_ce": 16, "logit_mse": 4} {
+	for method, want := range map[string]int{
+		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4, "generalized_jsd": 40,
+		"forward_cross_entropy_with_teacher": 4, "reverse_kl": 4, "skew_forward_cross_entropy": 8,
+		"skew_reverse_kl": 8, "js_distance": 4,
+	} {
 		if done[method] != want {
 			t.Errorf("%d cases of %s; want %d", done[method], method, want)
 		}
 	}
 }
 
-// terms are the case's loss as this package has it, nil if it has not.
-func (c referenceCase) terms() []Term {
-	soft := Term{Name: "soft", Loss: KL{T: Constant(c.Params["temperature"])}}
+// terms are the case's loss as this package has it, nil if it has not. Where a
+// case is a cross-entropy, it becomes the divergence.
+func (c *referenceCase) terms() []Term {
+	at := func(name string) Schedule { return Constant(c.Params[name]) }
+	T, lambda, beta := at("temperature"), at("lambda"), at("beta")
+	one := func(l Loss) []Term { return []Term{{Name: c.Method, Loss: l}} }
 	switch c.Method {
 	case "kd":
-		return []Term{soft}
+		return one(KL{T: T})
 	case "kd_plus_ce":
-		soft.Weight = Constant(c.Params["soft_weight"])
-		return []Term{{Name: "hard", Weight: Constant(c.Params["hard_weight"]), Loss: CrossEntropy{}}, soft}
+		return []Term{{Name: "hard", Weight: at("hard_weight"), Loss: CrossEntropy{}}, {Name: "soft", Weight: at("soft_weight"), Loss: KL{T: T}}}
 	case "logit_mse":
-		return []Term{{Name: "mse", Loss: MSE{}}}
+		return one(MSE{})
+	case "generalized_jsd":
+		return one(JSD{T: T, Beta: beta})
+	case "forward_cross_entropy_with_teacher":
+		c.Loss -= c.entropy()
+		return one(KL{})
+	case "reverse_kl":
+		return one(ReverseKL{})
+	case "skew_forward_cross_entropy":
+		c.Loss -= c.entropy()
+		return one(SkewKL{Lambda: lambda})
+	case "skew_reverse_kl":
+		return one(SkewReverseKL{Lambda: lambda})
+	case "js_distance":
+		return one(JSD{Beta: Constant(1 - c.Params["lambda"])})
 	}
 	return nil
+}
+
+// entropy is the mean of that of the teacher's rows.
+func (c *referenceCase) entropy() (sum float64) {
+	n, k := c.Teacher.Shape[0], c.Teacher.Shape[1]
+	for r := range n {
+		for _, p := range softmax(c.Teacher.Data[r*k:][:k], 1) {
+			sum -= p * math.Log(p) / float64(n)
+		}
+	}
+	return sum
+}
+
+// softmax is that of z/T, in the plainest way.
+func softmax(z []float64, T float64) []float64 {
+	p, sum := make([]float64, len(z)), 0.0
+	for i, v := range z {
+		p[i] = math.Exp((v - slices.Max(z)) / T)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
 }
 
 func compareLoss[T floating](t *testing.T, c referenceCase, terms []Term, valueTolerance, gradTolerance float64) {
