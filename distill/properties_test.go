@@ -57,6 +57,8 @@ var methods = map[string]method{
 	"JSD, 1":               {loss: JSD{Beta: Constant(1)}, has: divergence},
 	"SkewKL":               {loss: SkewKL{T: Constant(2)}, has: divergence, most: 4 * math.Log(10)},
 	"SkewReverseKL":        {loss: SkewReverseKL{T: Constant(2)}, has: divergence, most: 4 * math.Log(10)},
+	"TotalVariation":       {loss: TotalVariation{T: Constant(2)}, has: divergence | symmetric, most: 1},
+	"UniversalLogit":       {loss: UniversalLogit{T: Constant(2)}, has: divergence | symmetric, most: 2},
 }
 
 // properties say how each is tested.

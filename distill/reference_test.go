@@ -50,7 +50,7 @@ func TestLossesMatchPyTorch(t *testing.T) {
 	}
 	for method, want := range map[string]int{
 		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4, "generalized_jsd": 40,
-		"forward_cross_entropy_with_teacher": 4, "reverse_kl": 4, "skew_forward_cross_entropy": 8,
+		"forward_cross_entropy_with_teacher": 4, "reverse_kl": 4, "total_variation": 4, "skew_forward_cross_entropy": 8,
 		"skew_reverse_kl": 8, "js_distance": 4,
 	} {
 		if done[method] != want {
@@ -79,6 +79,8 @@ func (c *referenceCase) terms() []Term {
 		return one(KL{})
 	case "reverse_kl":
 		return one(ReverseKL{})
+	case "total_variation":
+		return one(TotalVariation{})
 	case "skew_forward_cross_entropy":
 		c.Loss -= c.entropy()
 		return one(SkewKL{Lambda: lambda})
