@@ -59,6 +59,9 @@ var methods = map[string]method{
 	"SkewReverseKL":        {loss: SkewReverseKL{T: Constant(2)}, has: divergence, most: 4 * math.Log(10)},
 	"TotalVariation":       {loss: TotalVariation{T: Constant(2)}, has: divergence | symmetric, most: 1},
 	"UniversalLogit":       {loss: UniversalLogit{T: Constant(2)}, has: divergence | symmetric, most: 2},
+	"DKD":                  {loss: DKD{}, has: divergence},
+	"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
+	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
 }
 
 // properties say how each is tested.
