@@ -62,6 +62,8 @@ var methods = map[string]method{
 	"DKD":                  {loss: DKD{}, has: divergence},
 	"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
 	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
+	"WSLD":                 {loss: WSLD{}, has: ofClasses | restsAtTeacher},
+	"Corrected":            {loss: Corrected{T: Constant(2)}, has: ofClasses},
 }
 
 // properties say how each is tested.
