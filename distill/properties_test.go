@@ -63,7 +63,10 @@ var methods = map[string]method{
 	"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
 	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
 	"WSLD":                 {loss: WSLD{}, has: ofClasses | restsAtTeacher},
+	"Order":                {loss: Order{Top: 3}, has: ofClasses},
+	"Order, by the hinge":  {loss: Order{Top: 4, Hinge: true, Margin: Constant(0.3)}, has: ofClasses},
 	"Corrected":            {loss: Corrected{T: Constant(2)}, has: ofClasses},
+	"VirtualTeacher":       {loss: VirtualTeacher{T: Constant(4)}, has: ofClasses},
 }
 
 // properties say how each is tested.
