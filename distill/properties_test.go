@@ -63,6 +63,7 @@ var methods = map[string]method{
 	"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
 	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
 	"WSLD":                 {loss: WSLD{}, has: ofClasses | restsAtTeacher},
+	"DIST":                 {loss: DIST{T: Constant(2)}, has: divergence&^splits | symmetric, most: 4 * 4},
 	"Order":                {loss: Order{Top: 3}, has: ofClasses},
 	"Order, by the hinge":  {loss: Order{Top: 4, Hinge: true, Margin: Constant(0.3)}, has: ofClasses},
 	"Corrected":            {loss: Corrected{T: Constant(2)}, has: ofClasses},
