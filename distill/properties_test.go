@@ -64,6 +64,8 @@ var methods = map[string]method{
 	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
 	"WSLD":                 {loss: WSLD{}, has: ofClasses | restsAtTeacher},
 	"DIST":                 {loss: DIST{T: Constant(2)}, has: divergence&^splits | symmetric, most: 4 * 4},
+	"Standardized":         {loss: Standardized{}, has: divergence | freeOfScale},
+	"Standardized, DKD":    {loss: Standardized{Of: DKD{}}, has: divergence | freeOfScale},
 	"Order":                {loss: Order{Top: 3}, has: ofClasses},
 	"Order, by the hinge":  {loss: Order{Top: 4, Hinge: true, Margin: Constant(0.3)}, has: ofClasses},
 	"Corrected":            {loss: Corrected{T: Constant(2)}, has: ofClasses},

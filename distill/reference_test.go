@@ -49,7 +49,7 @@ func TestLossesMatchPyTorch(t *testing.T) {
 		t.Run(fmt.Sprintf("%d/%s/float32", i, c.Method), func(t *testing.T) { compareLoss[float32](t, c, terms, 1e-4, 1e-5) })
 	}
 	for method, want := range map[string]int{
-		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4, "dkd": 12, "dist": 8, "generalized_jsd": 40,
+		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4, "dkd": 12, "dist": 8, "logit_standardization_kd": 8, "generalized_jsd": 40,
 		"forward_cross_entropy_with_teacher": 4, "reverse_kl": 4, "total_variation": 4, "skew_forward_cross_entropy": 8,
 		"skew_reverse_kl": 8, "js_distance": 4,
 	} {
@@ -76,6 +76,9 @@ func (c *referenceCase) terms() []Term {
 		return one(DKD{T: T, Alpha: at("alpha"), Beta: beta})
 	case "dist":
 		return one(DIST{T: T, Beta: beta, Gamma: at("gamma")})
+	case "logit_standardization_kd":
+		square := c.Params["temperature"] * c.Params["temperature"]
+		return []Term{{Name: c.Method, Weight: Constant(c.Params["weight"] / square), Loss: Standardized{Of: KL{T: T}}}}
 	case "generalized_jsd":
 		return one(JSD{T: T, Beta: beta})
 	case "forward_cross_entropy_with_teacher":
