@@ -112,9 +112,9 @@ func (c *referenceCase) entropy() (sum float64) {
 
 // softmax is that of z/T, in the plainest way.
 func softmax(z []float64, T float64) []float64 {
-	p, sum := make([]float64, len(z)), 0.0
+	p, top, sum := make([]float64, len(z)), slices.Max(z), 0.0
 	for i, v := range z {
-		p[i] = math.Exp((v - slices.Max(z)) / T)
+		p[i] = math.Exp((v - top) / T)
 		sum += p[i]
 	}
 	for i := range p {
