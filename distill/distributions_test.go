@@ -366,7 +366,7 @@ func TestLossesByHand(t *testing.T) {
 		{"skew reverse", SkewReverseKL{Lambda: Constant(0.2)}, c, 0.125*log(0.125/0.185) + 0.25*log(0.25/0.29) + 0.625*log(0.625/0.525)},
 		{"variation", TotalVariation{}, c, 0.125},
 		{"universal", UniversalLogit{}, c, 0.25},
-		{"dkd", DKD{T: one}, c, 0.5*log(0.5/0.625) + 0.5*log(0.5/0.375) + 8*(0.4*log(0.4*3) + 0.6*log(0.9))},
+		{"dkd", DKD{T: one}, c, 0.5*log(0.5/0.625) + 0.5*log(0.5/0.375) + 8*(0.4*log(0.4*3)+0.6*log(0.9))},
 		{"nkd", NKD{}, c, -0.5*log(0.625) - 1.5*(0.4*log(1/3.0)+0.6*log(2/3.0))},
 		{"wsld", WSLD{T: one}, c, (1 - math.Exp(log(0.625)/(-log(0.5)+1e-7))) * -(0.2*log(0.125) + 0.3*log(0.25) + 0.5*log(0.625))},
 		{"corrected, which leads", Corrected{}, c, 0.2*log(1.6) + 0.3*log(1.2) + 0.5*log(0.8)},

@@ -24,10 +24,10 @@ type Row struct {
 
 // Beside is what the rows of a loss (R, C) are compared with.
 type Beside[F Float] struct {
-	Teacher []F   // logits (R, K), nil without one
-	Labels  []int // (R), nil without any
-	T       float64
-	Params  []float64
+	Teacher []F       // logits (R, K), nil without one
+	Labels  []int     // (R), nil without any
+	T       float64   // the temperature
+	Params  []float64 // what else the loss depends on
 }
 
 // EachRow is a loss f of each row of z (R, C), which f leaves the gradient of
