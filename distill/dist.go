@@ -9,8 +9,8 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// DIST matches relations and not values (Huang et al. 2022, 2205.10536,
-// equations 6 to 10):
+// DIST matches relations and not values (Huang et al. 2022, 2205.10536),
+// between the classes of a row and within each class:
 //
 //	T²·(β·mean_b (1 - ρ(p_b, q_b)) + γ·mean_c (1 - ρ(p_·c, q_·c)))
 //

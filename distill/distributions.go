@@ -94,6 +94,17 @@ func logSum(x []float64, k float64, skip int) float64 {
 	return k*top + math.Log(sum)
 }
 
+// logAdd is log(exp(x) + exp(y)).
+func logAdd(x, y float64) float64 {
+	if x < y {
+		x, y = y, x
+	}
+	if math.IsInf(y, -1) {
+		return x
+	}
+	return x + math.Log1p(math.Exp(y-x))
+}
+
 // or is the schedule, or a constant where there is none.
 func (s Schedule) or(otherwise float64) Schedule {
 	return func(step int) float64 { return s.at(step, otherwise) }

@@ -10,10 +10,10 @@ import (
 
 // JSD is the generalised Jensen-Shannon divergence of the teacher's
 // p = softmax(t/T) and the student's q = softmax(s/T), in nats: β·KL(p ‖ m) +
-// (1-β)·KL(q ‖ m) with m = βp + (1-β)q (GKD, Agarwal et al. 2024, 2306.13649,
-// equation 1). It is at most log 2, and there is no factor T².
+// (1-β)·KL(q ‖ m) with m = βp + (1-β)q (GKD, Agarwal et al. 2024, 2306.13649).
+// Between 0 and 1 it is at most log 2, and there is no factor T².
 //
-// By definition it is KL(p ‖ q) at β = 0 and KL(q ‖ p) at β = 1. Near them it is
+// By definition it is KL(p ‖ q) at β = 0 and KL(q ‖ p) at β = 1. Near these it is
 // about β and 1-β times as much: the scale jumps.
 type JSD struct {
 	// T is the temperature, above 0; nil means 1.
@@ -40,8 +40,9 @@ func jsd(r *graph.Row) (sum float64) {
 	case 1:
 		return reverseKL(r)
 	}
+	ofP, ofQ := math.Log(beta), math.Log1p(-beta)
 	for c, q := range r.Q {
-		m := logMix(beta, r.LogP[c], r.LogQ[c])
+		m := logAdd(ofP+r.LogP[c], ofQ+r.LogQ[c])
 		if p := r.P[c]; p > 0 {
 			sum += beta * p * (r.LogP[c] - m)
 		}
@@ -52,18 +53,6 @@ func jsd(r *graph.Row) (sum float64) {
 		}
 	}
 	return sum
-}
-
-// logMix is log(λ·exp(x) + (1-λ)·exp(y)).
-func logMix(lambda, x, y float64) float64 {
-	x, y = x+math.Log(lambda), y+math.Log1p(-lambda)
-	if x < y {
-		x, y = y, x
-	}
-	if math.IsInf(y, -1) {
-		return x
-	}
-	return x + math.Log1p(math.Exp(y-x))
 }
 
 func (m JSD) validate(step int) error {

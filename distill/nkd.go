@@ -8,7 +8,7 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// NKD is normalised distillation (Yang et al. 2023, 2303.13005, equation 8):
+// NKD is normalised distillation (Yang et al. 2023, 2303.13005):
 //
 //	-p_y·log q_y - γT²·Σ_{i≠y} p̂_i·log q̂_i
 //

@@ -83,6 +83,7 @@ func TestLossesOfLogitsRefuseCases(t *testing.T) {
 		"the logits are those of MultiLabel; TotalVariation wants a distribution over classes: take BinaryKL":    {TotalVariation{}, on(z, z, z, data.MultiLabel)},
 		"the logits are those of Regression; UniversalLogit wants a distribution over classes":                   {UniversalLogit{}, on(z, other, z, data.Regression)},
 		"the logits are those of MultiLabel; Standardized wants a distribution over classes":                     {Standardized{}, on(z, z, z, data.MultiLabel)},
+		"no tap of the student is called \"aux\"; there are [\"logits\"]":                                        {Standardized{Of: KL{Student: "aux"}}, on(z, z, nil, 0)},
 		"the student has a single logit for each row, (3, 1); Order wants one for each class: take BinaryKL":     {Order{}, on(single, single, nil, 0)},
 		"the student has a single logit for each row, (3, 1); SkewReverseKL wants one for each class: take Bina": {SkewReverseKL{}, on(single, single, nil, 0)},
 	} {

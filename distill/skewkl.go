@@ -10,7 +10,7 @@ import (
 
 // SkewKL is T²·KL(p ‖ λp + (1-λ)q) in nats, of the teacher's p = softmax(t/T)
 // and the student's q = softmax(s/T): a [KL] that stays below -T²·log λ however
-// wrong the student is (DistiLLM, Ko et al. 2024, 2402.03898, equation 4).
+// wrong the student is (the skew KLD of DistiLLM, Ko et al. 2024, 2402.03898).
 type SkewKL struct {
 	// T is the temperature, above 0; nil means 1.
 	T Schedule
@@ -30,11 +30,12 @@ func (m SkewKL) Loss(b *student.Builder, l Lesson) Rows {
 }
 
 func skewKL(r *graph.Row, lambda float64) (sum float64) {
+	ofP, ofQ := math.Log(lambda), math.Log1p(-lambda)
 	for c, p := range r.P {
 		if p > 0 {
-			m := logMix(lambda, r.LogP[c], r.LogQ[c])
+			m := logAdd(ofP+r.LogP[c], ofQ+r.LogQ[c])
 			sum += p * (r.LogP[c] - m)
-			r.Grad[c] = -p * (1 - lambda) * math.Exp(r.LogQ[c]-m)
+			r.Grad[c] = -p * math.Exp(ofQ+r.LogQ[c]-m)
 		}
 	}
 	return sum
@@ -46,7 +47,7 @@ func (m SkewKL) validate(step int) error {
 
 // SkewReverseKL is T²·KL(q ‖ (1-λ)p + λq) in nats, of the student's q =
 // softmax(s/T) and the teacher's p = softmax(t/T): a [ReverseKL] that stays below
-// -T²·log λ (DistiLLM, 2402.03898, equation 5).
+// -T²·log λ (the skew RKLD of DistiLLM, 2402.03898).
 type SkewReverseKL struct {
 	// T is the temperature, above 0; nil means 1.
 	T Schedule
@@ -66,13 +67,13 @@ func (m SkewReverseKL) Loss(b *student.Builder, l Lesson) Rows {
 }
 
 func skewReverseKL(r *graph.Row) (sum float64) {
-	lambda := r.Params[0]
+	ofQ, ofP := math.Log(r.Params[0]), math.Log1p(-r.Params[0])
 	for c, q := range r.Q {
 		if q > 0 {
-			m := logMix(lambda, r.LogQ[c], r.LogP[c])
+			m := logAdd(ofQ+r.LogQ[c], ofP+r.LogP[c])
 			d := q * (r.LogQ[c] - m)
 			sum += d
-			r.Grad[c] = d - q*lambda*math.Exp(r.LogQ[c]-m)
+			r.Grad[c] = d - q*math.Exp(ofQ+r.LogQ[c]-m)
 		}
 	}
 	return sum

@@ -2,7 +2,6 @@ package distill
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
@@ -17,8 +16,8 @@ import (
 //
 // A row of equal logits becomes zeros, and has no gradient.
 type Standardized struct {
-	// Of is a loss of single rows; nil means KL{T: Constant(2)}. Its tap and signal
-	// have to be these.
+	// Of is a loss of single rows, which is shown these two alone; nil means
+	// KL{T: Constant(2)}.
 	Of Loss
 	// Student and Teacher are the tap and the signal that are standardised; ""
 	// means "logits".
@@ -28,9 +27,8 @@ type Standardized struct {
 // Loss implements [Loss].
 func (m Standardized) Loss(b *student.Builder, l Lesson) Rows {
 	s, t := l.distributions("Standardized", m.Student, m.Teacher)
-	l.Student, l.Teacher = maps.Clone(l.Student), maps.Clone(l.Teacher)
-	l.Student[orLogits(m.Student)] = b.Op(graph.Standardize(s))
-	l.Teacher[orLogits(m.Teacher)] = b.Op(graph.Standardize(t))
+	l.Student = student.Taps{orLogits(m.Student): b.Op(graph.Standardize(s))}
+	l.Teacher = student.Taps{orLogits(m.Teacher): b.Op(graph.Standardize(t))}
 	return m.of().Loss(b, l)
 }
 

@@ -9,7 +9,7 @@ import (
 
 // TotalVariation is ½·Σ_c |p_c - q_c| of the teacher's p = softmax(t/T) and the
 // student's q = softmax(s/T): the most by which they disagree on any set of
-// classes, from 0 to 1 (Wen et al. 2023, 2307.15190, section 3). There is no
+// classes, from 0 to 1 (f-Distill, Wen et al. 2023, 2307.15190). There is no
 // factor T². Where a p and a q are equal, its gradient by them is 0.
 type TotalVariation struct {
 	// T is the temperature, above 0; nil means 1.

@@ -10,7 +10,7 @@ import (
 )
 
 // VirtualTeacher is [KL] without a teacher, Tf-KD_reg (Yuan et al. 2020,
-// 1909.11723, equations 9 and 10): T²·KL(p ‖ softmax(s/T)) where the distribution
+// 1909.11723): T²·KL(p ‖ softmax(s/T)) where the distribution
 // that gives a to the label and (1-a)/(C-1) to each other class is made as soft
 // by T as a teacher's would be, p_c ∝ a_c^(1/T). A row without a label has weight
 // 0.
@@ -37,7 +37,7 @@ func (m VirtualTeacher) Loss(b *student.Builder, l Lesson) Rows {
 func virtualTeacher(r *graph.Row) (sum float64) {
 	others := float64(len(r.Q) - 1)
 	yes, no := math.Log(r.Params[0])/r.T, (math.Log1p(-r.Params[0])-math.Log(others))/r.T
-	all := logMix(0.5, yes, no+math.Log(others)) + math.Ln2
+	all := logAdd(yes, no+math.Log(others))
 	for c := range r.Q {
 		logp := no - all
 		if c == r.Label {

@@ -7,8 +7,7 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// WSLD weighs the soft labels of each row (Zhou et al. 2021, 2102.00650,
-// equation 10):
+// WSLD weighs the soft labels of each row (Zhou et al. 2021, 2102.00650):
 //
 //	(1 - exp(-CE_s / (CE_t + 1e-7))) · T² · -Σ_c p_c·log q_c
 //
