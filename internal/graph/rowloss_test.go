@@ -135,6 +135,9 @@ func TestRowLossErrors(t *testing.T) {
 
 // Losses of rows keep their memory, and allocate no more than another does.
 func TestRowLossesAllocateLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("objects are counted without -short, and so without the race detector, which makes some")
+	}
 	ranked := func(z *gorgonia.Node) (*gorgonia.Node, error) {
 		return beside(z).Each("ranks", z, func(r *graph.Row) float64 { return float64(r.RankP()[0] + r.RankQ()[0]) })
 	}
