@@ -1,9 +1,6 @@
 package distill
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 )
@@ -24,14 +21,7 @@ type BinaryKL struct {
 // Loss implements [Loss].
 func (k BinaryKL) Loss(b *student.Builder, l Lesson) Rows {
 	s, t := l.matrices(l.Tap(orLogits(k.Student)), l.Dense(orLogits(k.Teacher)))
-	return Rows{Value: b.Op(graph.BinaryKL(s, t, b.Scalar(k.at)))}
+	return Rows{Value: b.Op(graph.BinaryKL(s, t, b.Scalar(k.T.or(1))))}
 }
 
-func (k BinaryKL) at(step int) float64 { return KL{T: k.T}.at(step) }
-
-func (k BinaryKL) validate(step int) error {
-	if T := k.at(step); !(T > 0) || math.IsInf(T, 0) {
-		return fmt.Errorf("distill: BinaryKL.T is %v at step %d; want a finite number above 0", T, step)
-	}
-	return nil
-}
+func (k BinaryKL) validate(step int) error { return checkT("BinaryKL", step, k.T.at(step, 1)) }

@@ -50,6 +50,54 @@
 // The student's output is the tap "logits" in all of them, numbers too. A term
 // that is of another task is refused before the first step.
 //
+// # Losses of logits
+//
+// Of classes there is more to choose from than KL. With p the teacher's softmax
+// at temperature T, q the student's, y the label, and p̂ and q̂ the distributions
+// over the other classes alone, in nats for each row:
+//
+//	KL              T²·KL(p ‖ q)                                     T 1               Hinton 2015, 1503.02531
+//	ReverseKL       T²·KL(q ‖ p)                                     T 1               MiniLLM, 2306.08543
+//	JSD             β·KL(p ‖ m) + (1-β)·KL(q ‖ m), m = βp + (1-β)q   T 1, β 0.5        GKD, 2306.13649
+//	SkewKL          T²·KL(p ‖ λp + (1-λ)q)                           T 1, λ 0.1        DistiLLM, 2402.03898
+//	SkewReverseKL   T²·KL(q ‖ (1-λ)p + λq)                           T 1, λ 0.1        DistiLLM, 2402.03898
+//	TotalVariation  ½·Σ|p - q|                                       T 1               2307.15190
+//	UniversalLogit  Σ|p sorted - q sorted|, of other classes too     T 1               ULD, 2402.12030
+//	MSE             mean (s - t)² of the logits                                        1312.6184
+//	DKD             T²·(α·KL of y or not + β·KL(p̂ ‖ q̂))              T 4, α 1, β 8     2203.08679
+//	NKD             -p_y·log q_y - γT²·Σ p̂·log q̂                     T 1, γ 1.5        2303.13005
+//	WSLD            (1 - exp(-CE_s/CE_t))·T²·-Σ p·log q              T 2               2102.00650
+//	DIST            T²·(β·(1 - ρ of rows) + γ·(1 - ρ of classes))    T 1, β 1, γ 1     2205.10536
+//	Standardized    any of them on (z - mean)/sd                     KL at T 2         2403.01427
+//	Corrected       T²·KL(p with y in the lead ‖ q)                  T 1, margin 0.2   2404.03693
+//	Order           mean over pairs of log(1 + exp(s_j - s_i))       5 classes         RankNet, 2005
+//	VirtualTeacher  T²·KL(p of y alone ‖ q), without a teacher       T 20, a 0.99      1909.11723
+//
+// Their temperatures and other numbers are schedules. Only [KL] takes a teacher of
+// top-k logits, only [DIST] couples rows, and what needs labels gives rows without
+// one no weight, but for [Corrected].
+//
+// # Losses of features
+//
+// They look at hidden places, by the names of a tap and a signal. The weights of
+// their terms are those that are usual:
+//
+//	Hint                   (r(s) - t)², r learned                 100      FitNets, 1412.6550
+//	AttentionTransfer      of maps of mean squares                1000     1612.03928
+//	VID                    a Gaussian around a learned mean       1        1904.05835
+//	NST                    MMD of what channels respond to        50       1707.01219
+//	FSP                    flow between two layers                50       CVPR 2017
+//	OFD                    behind a margin ReLU                   1e-3     1904.01866
+//	ReviewKD               several layers, fused from the last    1        2104.09044
+//	SimKD                  the last features, the teacher's head  1        2203.14001
+//	SimilarityPreserving   Gram matrices of a batch               3000     1907.09682
+//	RKD                    distances and angles of a batch        1        1904.05068
+//	PKT                    similarities as probabilities          30000    1803.10837
+//	CorrelationCongruence  kernels between rows                   .02      ICCV 2019
+//	CRD                    contrasts with a memory of all         .8       1910.10699
+//
+// The last five couple rows: they are [Joint].
+//
 // # Regimes
 //
 // Most are a few lines, and all have an example:

@@ -107,14 +107,14 @@ func TestFeaturesAreLearned(t *testing.T) {
 			for _, s := range traceOf(t, r).steps {
 				losses = append(losses, s.Loss)
 			}
-			if before, after := mean(losses[:8]), mean(losses[32:]); !(after < before) {
+			if before, after := average(losses[:8]), average(losses[32:]); !(after < before) {
 				t.Errorf("the loss went from %v to %v", before, after)
 			}
 		})
 	}
 }
 
-func mean(v []float64) (sum float64) {
+func average(v []float64) (sum float64) {
 	for _, x := range v {
 		sum += x / float64(len(v))
 	}

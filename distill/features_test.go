@@ -256,8 +256,8 @@ func (c Case) without(row int) Case {
 	return c
 }
 
-// mapped is the case with each row by f.
-func mapped(all data.Signals, f func(row []float64)) data.Signals {
+// eachRow is the case with each row by f.
+func eachRow(all data.Signals, f func(row []float64)) data.Signals {
 	out := data.Signals{}
 	for name, v := range all {
 		c := v.Clone().(*tensor.Dense)
@@ -270,8 +270,8 @@ func mapped(all data.Signals, f func(row []float64)) data.Signals {
 	return out
 }
 
-// turned is an orthogonal map: a reflection.
-func turned(row []float64) {
+// rotated is an orthogonal map: a reflection.
+func rotated(row []float64) {
 	sum := 0.0
 	for _, v := range row {
 		sum += v
@@ -328,14 +328,14 @@ func (f featureTest) granted(c Case) map[string]Case {
 		all["rows in another order"] = Case{Student: rolled(c.Student), Teacher: rolled(c.Teacher)}
 	}
 	if f.scale {
-		all["scaled"] = Case{Student: mapped(c.Student, stretched(3)), Teacher: mapped(c.Teacher, stretched(0.2))}
+		all["scaled"] = Case{Student: eachRow(c.Student, stretched(3)), Teacher: eachRow(c.Teacher, stretched(0.2))}
 	}
 	if f.turns {
-		all["turned"] = Case{Student: mapped(c.Student, turned), Teacher: mapped(c.Teacher, turned)}
+		all["rotated"] = Case{Student: eachRow(c.Student, rotated), Teacher: eachRow(c.Teacher, rotated)}
 	}
 	if f.channels {
-		all["the student's channels in another order"] = Case{Student: mapped(c.Student, next(f.student["a"])), Teacher: c.Teacher}
-		all["the teacher's channels in another order"] = Case{Student: c.Student, Teacher: mapped(c.Teacher, next(f.teacher["a"]))}
+		all["the student's channels in another order"] = Case{Student: eachRow(c.Student, next(f.student["a"])), Teacher: c.Teacher}
+		all["the teacher's channels in another order"] = Case{Student: c.Student, Teacher: eachRow(c.Teacher, next(f.teacher["a"]))}
 	}
 	return all
 }

@@ -39,6 +39,7 @@ func lean(t *testing.T, steps int) map[string]*Run {
 	return map[string]*Run{
 		"labels":                     run(SGD{Rate: Constant(0.1), Momentum: 0.9}, nil, Hinton(1, 0)[:1]...),
 		"a teacher":                  run(adam, live, Hinton(4, 0.9)...),
+		"functions of rows":          run(adam, live, Term{Name: "dkd", Loss: DKD{}}, Term{Name: "uld", Loss: UniversalLogit{}}),
 		"a recorded teacher":         run(adam, recorded, Hinton(4, 0.9)...),
 		"a recorded teacher, or one": run(adam, teacher.Or(recorded, live), Hinton(4, 0.9)...),
 	}

@@ -2,9 +2,7 @@ package distill
 
 import (
 	"fmt"
-	"math"
 
-	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
@@ -26,11 +24,7 @@ type KL struct {
 
 // Loss implements [Loss].
 func (k KL) Loss(b *student.Builder, l Lesson) Rows {
-	s, t := l.Tap(orLogits(k.Student)), l.Logits(orLogits(k.Teacher))
-	l.several(s, "KL", "BinaryKL")
-	if l.Task != data.Classification && orLogits(k.Student) == "logits" {
-		b.Check(fmt.Errorf("the logits are those of %v; KL wants a distribution over classes: take BinaryKL for answers, MSE for numbers", l.Task))
-	}
+	s, t := l.distribution("KL", k.Student), l.Logits(orLogits(k.Teacher))
 	temp := b.Scalar(k.at)
 	if t.Dense == nil {
 		return Rows{Value: b.Op(graph.TopKL(s, t.Top, t.ID, t.LSE, temp, t.Temps))}
@@ -38,19 +32,9 @@ func (k KL) Loss(b *student.Builder, l Lesson) Rows {
 	return Rows{Value: b.Op(graph.KL(s, t.Dense, temp))}
 }
 
-func (k KL) at(step int) float64 {
-	if k.T == nil {
-		return 1
-	}
-	return k.T(step)
-}
+func (k KL) at(step int) float64 { return k.T.at(step, 1) }
 
-func (k KL) validate(step int) error {
-	if T := k.at(step); !(T > 0) || math.IsInf(T, 0) {
-		return fmt.Errorf("distill: KL.T is %v at step %d; want a finite number above 0", T, step)
-	}
-	return nil
-}
+func (k KL) validate(step int) error { return checkT("KL", step, k.at(step)) }
 
 // answered refuses a temperature that a teacher of top-k logits did not record.
 func (k KL) answered(step int, card teacher.Card) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -64,7 +65,9 @@ func TestLossesMatchPyTorch(t *testing.T) {
 		t.Run(fmt.Sprintf("%d/%s/float32", i, c.Method), func(t *testing.T) { compareLoss[float32](t, c, terms, 1e-4, 1e-5) })
 	}
 	for method, want := range map[string]int{
-		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4,
+		"kd": 16, "kd_plus_ce": 16, "logit_mse": 4, "dkd": 12, "dist": 8, "logit_standardization_kd": 8, "generalized_jsd": 40,
+		"forward_cross_entropy_with_teacher": 4, "reverse_kl": 4, "total_variation": 4, "skew_forward_cross_entropy": 8,
+		"skew_reverse_kl": 8, "js_distance": 4,
 		"hint_mse": 1, "attention_transfer": 2, "nst": 2, "sp": 1, "pkt": 1,
 		"rkd": 1, "rkd_distance": 1, "rkd_angle": 1, "cc_gaussian": 1, "cc_bilinear": 1,
 	} {
@@ -74,17 +77,42 @@ func TestLossesMatchPyTorch(t *testing.T) {
 	}
 }
 
-// terms are the case's loss as this package has it, nil if it has not.
-func (c referenceCase) terms() []Term {
-	soft := Term{Name: "soft", Loss: KL{T: Constant(c.Params["temperature"])}}
+// terms are the case's loss as this package has it, nil if it has not. Where a
+// case is a cross-entropy, it becomes the divergence.
+func (c *referenceCase) terms() []Term {
+	at := func(name string) Schedule { return Constant(c.Params[name]) }
+	T, lambda, beta := at("temperature"), at("lambda"), at("beta")
+	one := func(l Loss) []Term { return []Term{{Name: c.Method, Loss: l}} }
 	switch c.Method {
 	case "kd":
-		return []Term{soft}
+		return one(KL{T: T})
 	case "kd_plus_ce":
-		soft.Weight = Constant(c.Params["soft_weight"])
-		return []Term{{Name: "hard", Weight: Constant(c.Params["hard_weight"]), Loss: CrossEntropy{}}, soft}
+		return []Term{{Name: "hard", Weight: at("hard_weight"), Loss: CrossEntropy{}}, {Name: "soft", Weight: at("soft_weight"), Loss: KL{T: T}}}
 	case "logit_mse":
-		return []Term{{Name: "mse", Loss: MSE{}}}
+		return one(MSE{})
+	case "dkd":
+		return one(DKD{T: T, Alpha: at("alpha"), Beta: beta})
+	case "dist":
+		return one(DIST{T: T, Beta: beta, Gamma: at("gamma")})
+	case "logit_standardization_kd":
+		square := c.Params["temperature"] * c.Params["temperature"]
+		return []Term{{Name: c.Method, Weight: Constant(c.Params["weight"] / square), Loss: Standardized{Of: KL{T: T}}}}
+	case "generalized_jsd":
+		return one(JSD{T: T, Beta: beta})
+	case "forward_cross_entropy_with_teacher":
+		c.Loss -= c.entropy()
+		return one(KL{})
+	case "reverse_kl":
+		return one(ReverseKL{})
+	case "total_variation":
+		return one(TotalVariation{})
+	case "skew_forward_cross_entropy":
+		c.Loss -= c.entropy()
+		return one(SkewKL{Lambda: lambda})
+	case "skew_reverse_kl":
+		return one(SkewReverseKL{Lambda: lambda})
+	case "js_distance":
+		return one(JSD{Beta: Constant(1 - c.Params["lambda"])})
 	}
 	if loss := c.features(); loss != nil {
 		return []Term{{Name: c.Method, Loss: loss}}
@@ -114,6 +142,30 @@ func (c referenceCase) features() Loss {
 		return CorrelationCongruence{Student: s, Teacher: t, Bilinear: true}
 	}
 	return nil
+}
+
+// entropy is the mean of that of the teacher's rows.
+func (c *referenceCase) entropy() (sum float64) {
+	n, k := c.Teacher.Shape[0], c.Teacher.Shape[1]
+	for r := range n {
+		for _, p := range softmax(c.Teacher.Data[r*k:][:k], 1) {
+			sum -= p * math.Log(p) / float64(n)
+		}
+	}
+	return sum
+}
+
+// softmax is that of z/T, in the plainest way.
+func softmax(z []float64, T float64) []float64 {
+	p, top, sum := make([]float64, len(z)), slices.Max(z), 0.0
+	for i, v := range z {
+		p[i] = math.Exp((v - top) / T)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
 }
 
 func compareLoss[T floating](t *testing.T, c referenceCase, terms []Term, valueTolerance, gradTolerance float64) {

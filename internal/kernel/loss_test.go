@@ -151,6 +151,16 @@ func rowsLosses() map[string]rowsLoss {
 				return naiveKL(p, logp, q, logq, 3)
 			},
 		},
+		"kl of a row": {
+			func(value, grad, z, t []float32) {
+				EachRow(value, grad, z, Beside[float32]{Teacher: t, T: 3}, rowKL)
+			},
+			func(z, t []float32) (float64, []float64) {
+				p, logp, _ := naiveSoftmax(t, 1/3.0)
+				q, logq, _ := naiveSoftmax(z, 1/3.0)
+				return naiveKL(p, logp, q, logq, 3)
+			},
+		},
 		"topkl": {
 			func(value, grad, z, t []float32) { TopKL(value, grad, z, kept(t, len(value)), 3) },
 			func(z, t []float32) (float64, []float64) { return naiveTopKL(z, kept(t, 1), 3) },
@@ -172,6 +182,19 @@ func rowsLosses() map[string]rowsLoss {
 		}
 	}
 	return all
+}
+
+// rowKL is T² times the divergence.
+func rowKL(r *Row) (sum float64) {
+	for c, p := range r.P {
+		if r.Grad[c] != 0 {
+			panic("the gradient of the row before is there")
+		}
+		if r.Grad[c] = -r.T * r.T * p; p > 0 {
+			sum += r.T * r.T * p * (r.LogP[c] - r.LogQ[c])
+		}
+	}
+	return sum
 }
 
 // targetLosses are those of numbers, and of independent answers.
