@@ -150,7 +150,7 @@ func (e *engine) pass(step int, batches []taught) (outcome, error) {
 		if err := t.validate(step); err != nil {
 			return out, err
 		}
-		out.terms[i] = TermValue{Name: t.Name, Weight: t.weight(step)}
+		out.terms[i] = t.value(step)
 	}
 	if err := e.weighAll(step, batches); err != nil {
 		return out, err

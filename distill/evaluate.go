@@ -39,46 +39,74 @@ func Evaluate(loss Loss, c Case) (value float64, grads data.Signals, err error) 
 
 // evaluate is Evaluate, with the weight of all rows.
 func evaluate(loss Loss, c Case) (value, weight float64, grads data.Signals, err error) {
-	batch, spec, card, dtype, err := c.inputs()
+	t, err := newTrial(Term{Name: "loss", Loss: loss}, student.NewParams(0), c)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	given, own := student.NewParams(0), student.NewParams(0)
-	e := &engine{terms: []Term{{Name: "loss", Loss: loss}}, totals: make([]float64, 1)}
-	if err := checkTerms(e.terms, 1); err != nil {
-		return 0, 0, nil, err
+	out, grads, err := t.run(0, c)
+	return out.loss, t.totals[0], grads, err
+}
+
+// A trial is a term on given values, in a graph of its own.
+type trial struct {
+	*engine
+	taps *student.Params // the values of the student's
+}
+
+// newTrial compiles a term for cases of the shapes of c. The parameters that its
+// loss has are kept in own.
+func newTrial(term Term, own *student.Params, c Case) (*trial, error) {
+	batch, spec, card, dtype, err := c.inputs()
+	if err != nil {
+		return nil, err
 	}
+	e := &engine{terms: []Term{term}, totals: make([]float64, 1)}
+	if err := checkTerms(e.terms, 1); err != nil {
+		return nil, err
+	}
+	t := &trial{e, student.NewParams(0)}
 	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
-	e.program, err = student.Compile(given, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
+	e.program, err = student.Compile(t.taps, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		taps := student.Taps{}
 		for _, name := range slices.Sorted(maps.Keys(c.Student)) {
 			v := c.Student[name]
 			taps[name] = b.Param(name, student.Zeros, v.Shape()...)
 		}
 		e.feed = newFeed(b, taps, spec, card)
-		e.add(b.Scope("loss").With(own), 0, e.terms[0])
+		e.add(b.Scope(term.Name).With(own), 0, term)
 		return e.combine(b), e.observed(b)
 	})
 	if err != nil {
-		return 0, 0, nil, err
+		return nil, err
 	}
-	if e.weigh, err = e.program.Only(e.rows[0].Weight); err != nil {
-		return 0, 0, nil, err
-	}
-	for p := range given.All() {
-		_ = copyPadded(p.Value, c.Student[p.Name]) // same shape and dtype
-	}
-	out, err := e.pass(0, []taught{{batch, c.Teacher}})
+	e.weigh, err = e.program.Only(e.rows[0].Weight)
+	return t, err
+}
+
+// run is what the term comes to at a step, with the gradients by the taps that
+// it depends on, which are valid until the next run.
+func (t *trial) run(step int, c Case) (outcome, data.Signals, error) {
+	batch, _, _, _, err := c.inputs()
 	if err != nil {
-		return 0, 0, nil, err
+		return outcome{}, nil, err
 	}
-	grads = data.Signals{}
-	for p, g := range e.program.Grads() {
-		if given.Lookup(p.Name) == p {
+	for p := range t.taps.All() {
+		if err := copyPadded(p.Value, c.Student[p.Name]); err != nil {
+			return outcome{}, nil, err
+		}
+		p.Touch()
+	}
+	out, err := t.pass(step, []taught{{batch, c.Teacher}})
+	if err != nil {
+		return out, nil, err
+	}
+	grads := data.Signals{}
+	for p, g := range t.program.Grads() {
+		if t.taps.Lookup(p.Name) == p {
 			grads[p.Name] = g
 		}
 	}
-	return out.loss, e.totals[0], grads, nil
+	return out, grads, nil
 }
 
 // inputs are the batch of a case, and what a run would know of it beforehand.

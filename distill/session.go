@@ -39,6 +39,8 @@ type session struct {
 
 	state   State // the place in the training, and the best epoch so far
 	best    map[string]*tensor.Dense
+	probe   probe
+	opening []TapGradient // of the first step
 	began   time.Time
 	ending  Ending
 	resumed State
@@ -94,7 +96,7 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	if err := s.load(); err != nil {
 		return Plan{}, err
 	}
-	first, err := s.build(ctx)
+	first, valid, err := s.build(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -104,6 +106,11 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	}
 	if plan.Preflight, err = s.preflight(ctx, first); err != nil {
 		return Plan{}, err
+	}
+	if s.state.Step == 0 {
+		if s.opening, err = s.gradients(0, valid); err != nil {
+			return Plan{}, err
+		}
 	}
 	if err := s.makeDir(); err != nil {
 		return Plan{}, err

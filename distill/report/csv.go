@@ -18,7 +18,7 @@ type column struct {
 
 // writeCSV writes a row a step. What a step does not have is an empty cell.
 func writeCSV(w io.Writer, steps []distill.Step) error {
-	cols := append(columns(termNames(steps)), ofTasks(steps)...)
+	cols := slices.Concat(columns(termNames(steps)), ofTasks(steps), temperatures(steps), gradients(steps))
 	row := make([]string, len(cols))
 	for i, c := range cols {
 		row[i] = c.name
@@ -96,6 +96,58 @@ func ofTasks(steps []distill.Step) (cols []column) {
 		}
 	}
 	return cols
+}
+
+// temperatures are columns of the terms that have one.
+func temperatures(steps []distill.Step) (cols []column) {
+	for _, name := range termNames(steps) {
+		get := func(s distill.Step) float64 { return positive(ofTerm(s.Terms, name).T) }
+		if slices.ContainsFunc(steps, func(s distill.Step) bool { return finite(get(s)) }) {
+			cols = append(cols, column{"terms." + name + ".temperature", func(s distill.Step) string { return cell(get(s)) }})
+		}
+	}
+	return cols
+}
+
+// gradients are columns of what terms do at the student's taps.
+func gradients(steps []distill.Step) (cols []column) {
+	for _, at := range pulls(steps) {
+		cols = append(cols, column{"gradients." + at.Term + "." + at.Tap, func(s distill.Step) string { return cell(ofPull(s, at)) }})
+	}
+	return cols
+}
+
+// pulls are the terms and taps that steps have a gradient of, without the norms,
+// in the order in which they come up.
+func pulls(runs ...[]distill.Step) (all []distill.TapGradient) {
+	for _, steps := range runs {
+		for _, s := range steps {
+			for _, g := range s.Gradients {
+				if g.Norm = 0; !slices.Contains(all, g) {
+					all = append(all, g)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// ofPull is the norm of a term's gradient at a tap, NaN where there is none.
+func ofPull(s distill.Step, at distill.TapGradient) float64 {
+	for _, g := range s.Gradients {
+		if g.Term == at.Term && g.Tap == at.Tap {
+			return g.Norm
+		}
+	}
+	return math.NaN()
+}
+
+// positive is v, NaN if it is not above 0.
+func positive(v float64) float64 {
+	if v > 0 {
+		return v
+	}
+	return math.NaN()
 }
 
 // part gets a number of what only some tasks have, NaN in others.
