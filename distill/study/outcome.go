@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/student"
 )
 
 // An Outcome is what an arm came to at its learning rate, seed by seed.
@@ -13,9 +14,10 @@ type Outcome struct {
 	Arm    string
 	Rate   float64
 	Params int // of the student
-	// Trials are those at the rate, and Valid and Test the metrics of their
-	// students.
+	// Trials are those at the rate, Students what they came to, and Valid and Test
+	// the metrics of these.
 	Trials      []Trial
+	Students    []*student.Model
 	Valid, Test []distill.Metrics
 }
 

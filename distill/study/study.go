@@ -99,15 +99,14 @@ func (s *Study) Run(ctx context.Context) (Outcomes, error) {
 		return nil, err
 	}
 	all := make(Outcomes, len(s.Arms))
-	students := make([][]*student.Model, len(s.Arms))
 	for i := range s.Arms {
 		var err error
-		if all[i], students[i], err = s.choose(ctx, i); err != nil {
+		if all[i], err = s.choose(ctx, i); err != nil {
 			return nil, err
 		}
 	}
 	for i := range all {
-		for _, m := range students[i] {
+		for _, m := range all[i].Students {
 			t, err := distill.Measure(ctx, m, s.Test, nil)
 			if err != nil {
 				return nil, fmt.Errorf("study: %s on test data: %w", all[i].Arm, err)
@@ -173,25 +172,25 @@ func (s *Study) validateArms() error {
 }
 
 // choose runs an arm at every rate and keeps what the best one came to.
-func (s *Study) choose(ctx context.Context, arm int) (best Outcome, students []*student.Model, err error) {
+func (s *Study) choose(ctx context.Context, arm int) (best Outcome, err error) {
 	top := math.NaN()
 	for rate := range s.Rates {
-		o, m, err := s.runAll(ctx, arm, rate)
+		o, err := s.runAll(ctx, arm, rate)
 		if errors.Is(err, distill.ErrDiverged) {
 			continue
 		}
 		if err != nil {
-			return best, nil, err
+			return best, err
 		}
 		// A score that is no number is like a run that diverged.
-		if v := s.score(o.Valid); v > top || students == nil && !math.IsNaN(v) {
-			best, students, top = o, m, v
+		if v := s.score(o.Valid); v > top || best.Students == nil && !math.IsNaN(v) {
+			best, top = o, v
 		}
 	}
-	if students == nil {
-		return best, nil, fmt.Errorf("study: arm %q diverged, or its score is no number, at each rate of %v", s.Arms[arm].Name, s.Rates)
+	if best.Students == nil {
+		return best, fmt.Errorf("study: arm %q diverged, or its score is no number, at each rate of %v", s.Arms[arm].Name, s.Rates)
 	}
-	return best, students, nil
+	return best, nil
 }
 
 // score is the mean over the seeds.
@@ -208,20 +207,18 @@ func (s *Study) score(all []distill.Metrics) float64 {
 }
 
 // runAll runs an arm at one rate with every seed.
-func (s *Study) runAll(ctx context.Context, arm, rate int) (Outcome, []*student.Model, error) {
+func (s *Study) runAll(ctx context.Context, arm, rate int) (Outcome, error) {
 	o := Outcome{Arm: s.Arms[arm].Name, Rate: s.Rates[rate]}
-	var students []*student.Model
 	for seed := range s.Seeds {
 		t := s.trial(arm, rate, seed)
 		model, valid, err := s.fit(ctx, s.Arms[arm], t)
 		if err != nil {
-			return o, nil, fmt.Errorf("study: %v: %w", t, err)
+			return o, fmt.Errorf("study: %v: %w", t, err)
 		}
 		o.Params = model.Size()
-		o.Trials, o.Valid = append(o.Trials, t), append(o.Valid, valid)
-		students = append(students, model)
+		o.Trials, o.Students, o.Valid = append(o.Trials, t), append(o.Students, model), append(o.Valid, valid)
 	}
-	return o, students, nil
+	return o, nil
 }
 
 // trial is that of the arm, the rate and the seed with these indices.
