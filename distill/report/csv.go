@@ -18,7 +18,7 @@ type column struct {
 
 // writeCSV writes a row a step. What a step does not have is an empty cell.
 func writeCSV(w io.Writer, steps []distill.Step) error {
-	cols := slices.Concat(columns(termNames(steps)), ofTasks(steps), temperatures(steps), gradients(steps))
+	cols := append(columns(steps), ofTasks(steps)...)
 	row := make([]string, len(cols))
 	for i, c := range cols {
 		row[i] = c.name
@@ -35,7 +35,8 @@ func writeCSV(w io.Writer, steps []distill.Step) error {
 	return out.Error()
 }
 
-func columns(terms []string) []column {
+func columns(steps []distill.Step) []column {
+	terms := termNames(steps)
 	whole := func(name string, get func(distill.Step) int) column {
 		return column{name, func(s distill.Step) string { return strconv.Itoa(get(s)) }}
 	}
@@ -56,11 +57,13 @@ func columns(terms []string) []column {
 			real("terms."+t+".value", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Value }),
 			real("terms."+t+".weight", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Weight }))
 	}
+	cols = append(cols, temperatures(steps)...)
 	cols = append(cols,
 		real("accuracy", func(s distill.Step) float64 { return s.Accuracy }),
 		real("rate", func(s distill.Step) float64 { return s.Rate }),
-		real("grad_norm", func(s distill.Step) float64 { return s.GradNorm }),
-		valid("loss", func(m *distill.Metrics) float64 { return m.Loss }))
+		real("grad_norm", func(s distill.Step) float64 { return s.GradNorm }))
+	cols = append(cols, gradients(steps)...)
+	cols = append(cols, valid("loss", func(m *distill.Metrics) float64 { return m.Loss }))
 	for _, t := range terms {
 		cols = append(cols, valid("terms."+t+".value", func(m *distill.Metrics) float64 { return ofTerm(m.Terms, t).Value }))
 	}
@@ -75,20 +78,17 @@ func columns(terms []string) []column {
 
 // ofTasks are the columns that only some tasks have, those of these steps.
 func ofTasks(steps []distill.Step) (cols []column) {
-	answers := func(m *distill.Metrics) *distill.Answers { return m.Answers }
-	numbers := func(m *distill.Metrics) *distill.Numbers { return m.Numbers }
-	pixels := func(m *distill.Metrics) *distill.Pixels { return m.Pixels }
 	for _, c := range []struct {
 		name string
 		get  func(*distill.Metrics) float64
 	}{
-		{"answers.f1", part(answers, func(a *distill.Answers) float64 { return a.F1 })},
-		{"answers.auroc", part(answers, func(a *distill.Answers) float64 { return a.AUROC })},
-		{"numbers.mae", part(numbers, func(n *distill.Numbers) float64 { return n.MAE })},
-		{"numbers.rmse", part(numbers, func(n *distill.Numbers) float64 { return n.RMSE })},
-		{"numbers.r2", part(numbers, func(n *distill.Numbers) float64 { return n.R2 })},
-		{"numbers.teacher_rmse", part(numbers, func(n *distill.Numbers) float64 { return n.TeacherRMSE })},
-		{"pixels.iou", part(pixels, func(p *distill.Pixels) float64 { return p.IoU })},
+		{"answers.f1", part(answersOf, func(a *distill.Answers) float64 { return a.F1 })},
+		{"answers.auroc", part(answersOf, func(a *distill.Answers) float64 { return a.AUROC })},
+		{"numbers.mae", part(numbersOf, func(n *distill.Numbers) float64 { return n.MAE })},
+		{"numbers.rmse", part(numbersOf, func(n *distill.Numbers) float64 { return n.RMSE })},
+		{"numbers.r2", part(numbersOf, func(n *distill.Numbers) float64 { return n.R2 })},
+		{"numbers.teacher_rmse", part(numbersOf, func(n *distill.Numbers) float64 { return n.TeacherRMSE })},
+		{"pixels.iou", part(pixelsOf, func(p *distill.Pixels) float64 { return p.IoU })},
 	} {
 		has := func(s distill.Step) bool { return !math.IsNaN(ofValid(s, c.get)) }
 		if slices.ContainsFunc(steps, has) {
