@@ -48,7 +48,7 @@ func (s Step) State() (State, error) {
 
 // A TermValue is the value of one term of the loss.
 type TermValue struct {
-	Name   string
+	Name   string  // of the term
 	Value  float64 // mean over the weighted rows, before Weight
 	Weight float64 // what the value is multiplied by at this step
 	T      float64 // the temperature at this step, 0 of a loss that has none
