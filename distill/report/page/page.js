@@ -145,7 +145,7 @@
 			return low < high ? [low, high] : [low - 0.5, high + 0.5];
 		}
 
-		// The lowest and the highest value that is shown.
+		// The lowest and the highest value that is shown, and one on either side.
 		extent([a, b]) {
 			const all = [];
 			for (const c of this.chart.curves) {
@@ -153,7 +153,7 @@
 				for (const ys of [c.y, c.low, c.high]) {
 					if (!ys) continue;
 					const last = Math.min(ys.length, from(c.x, b) + 1);
-					for (let i = c.level ? 0 : Math.max(0, from(c.x, a)); i < last; i++) if (ys[i] !== null && (c.level || c.x[i] <= b)) all.push(ys[i]);
+					for (let i = Math.max(0, from(c.x, a) - 1); i < last; i++) if (ys[i] !== null) all.push(ys[i]);
 				}
 			}
 			if (!all.length) return [0, 1];
