@@ -21,7 +21,7 @@ func sampleState() State {
 		Config: []Setting{{"Train.Batch", "64"}, {"Name", `"ü<>"`}},
 		Step:   12, Epoch: 3, Batch: 4,
 		Best: math.Inf(-1), BestEpoch: -1, Stale: 2,
-		BestMetrics: &Metrics{Rows: 5, Loss: 0.1, Accuracy: math.NaN(), Terms: []TermValue{{"soft", 1, 0.5}}},
+		BestMetrics: &Metrics{Rows: 5, Loss: 0.1, Accuracy: math.NaN(), Terms: []TermValue{{"soft", 1, 0.5, 4}}},
 		Tensors: map[string]*tensor.Dense{
 			"param/l1.weight":  dense[float32]([]float64{1, 2, 3, 4, 5, math.Inf(1), 7, 8, 9, 10, 11, -0.5}, 3, 4),
 			"slot/m/l1.weight": dense[float64](nil, 4, 3, 5),

@@ -151,8 +151,8 @@ func (e *engine) pass(step int, batches []taught) (outcome, error) {
 		if err := t.validate(step); err != nil {
 			return out, err
 		}
-		e.weights[i] = t.weight(step)
-		out.terms[i] = TermValue{Name: t.Name, Weight: e.weights[i]}
+		out.terms[i] = t.value(step)
+		e.weights[i] = out.terms[i].Weight
 	}
 	if err := e.weighAll(step, batches); err != nil {
 		return out, err

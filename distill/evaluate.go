@@ -27,6 +27,11 @@ type Case struct {
 	Task          data.Task
 	// Temps are the temperatures of a teacher's top-k logits.
 	Temps []float64
+
+	// What a case of a run has besides: the samples of its rows, and the list of
+	// all. Without them, rows are samples 0, 1, 2 and so on, and all there are.
+	ids  []data.ID
+	roll *roll
 }
 
 // Evaluate is the value of a loss on given values, the weighted mean over
@@ -68,7 +73,11 @@ func newTrial(term Term, own *student.Params, c Case) (*trial, error) {
 	t := &trial{e, student.NewParams(0)}
 	mode := student.Mode{Rows: batch.Weight.Shape()[0], Dtype: dtype, Training: true}
 	e.program, err = student.Compile(t.taps, data.Spec{}, mode, func(b *student.Builder, _ student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
-		e.feed = newFeed(b, c.taps(b), spec, card, rollOfRows(mode.Rows))
+		r := c.roll
+		if r == nil {
+			r = rollOfRows(mode.Rows)
+		}
+		e.feed = newFeed(b, c.taps(b), spec, card, r)
 		e.add(b.Scope(term.Name).With(own), 0, term)
 		return e.combine(b), e.observed(b)
 	})
@@ -145,8 +154,8 @@ func (c Case) inputs() (b data.Batch, spec data.Spec, card teacher.Card, d tenso
 		card.Signals[name] = data.Field{Shape: v.Shape()[1:], Dtype: v.Dtype()}
 	}
 	spec.Task = c.Task
-	b = data.Batch{N: rows, Label: c.Label, Weight: c.Weight}
-	for i := range rows {
+	b = data.Batch{N: rows, ID: c.ids, Label: c.Label, Weight: c.Weight}
+	for i := len(b.ID); i < rows; i++ {
 		b.ID = append(b.ID, data.ID{Sample: uint64(i)})
 	}
 	if c.Label != nil && c.Label.Dims() < 1 {

@@ -96,20 +96,47 @@ func (p *Pixels) wire() any {
 }
 
 // MarshalJSON implements [json.Marshaler], with numbers as in [Metrics].
-func (v TermValue) MarshalJSON() ([]byte, error) { return json.Marshal(v.wire()) }
+func (v TermValue) MarshalJSON() ([]byte, error) {
+	w := v.wire()
+	if v.T == 0 {
+		w.T = nil
+	}
+	return json.Marshal(w)
+}
 
-// UnmarshalJSON implements [json.Unmarshaler]. What is absent is NaN.
+// UnmarshalJSON implements [json.Unmarshaler]. What is absent is NaN, and of the
+// temperature 0.
 func (v *TermValue) UnmarshalJSON(text []byte) error {
 	*v = TermValue{Value: math.NaN(), Weight: math.NaN()}
 	return json.Unmarshal(text, v.wire())
 }
 
-func (v *TermValue) wire() any {
+type termWire struct {
+	Name   *string `json:"name"`
+	Value  *number `json:"value"`
+	Weight *number `json:"weight"`
+	T      *number `json:"temperature,omitempty"`
+}
+
+func (v *TermValue) wire() *termWire {
+	return &termWire{&v.Name, (*number)(&v.Value), (*number)(&v.Weight), (*number)(&v.T)}
+}
+
+// MarshalJSON implements [json.Marshaler], with numbers as in [Metrics].
+func (g TapGradient) MarshalJSON() ([]byte, error) { return json.Marshal(g.wire()) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. What is absent is NaN.
+func (g *TapGradient) UnmarshalJSON(text []byte) error {
+	*g = TapGradient{Norm: math.NaN()}
+	return json.Unmarshal(text, g.wire())
+}
+
+func (g *TapGradient) wire() any {
 	return &struct {
-		Name   *string `json:"name"`
-		Value  *number `json:"value"`
-		Weight *number `json:"weight"`
-	}{&v.Name, (*number)(&v.Value), (*number)(&v.Weight)}
+		Term *string `json:"term"`
+		Tap  *string `json:"tap"`
+		Norm *number `json:"norm"`
+	}{&g.Term, &g.Tap, (*number)(&g.Norm)}
 }
 
 // A number can be written as JSON whatever it is.

@@ -20,6 +20,12 @@ func (s *session) take(ctx context.Context, g group) (Step, error) {
 	if err == nil {
 		err = s.measure(ctx, &step)
 	}
+	if err == nil && s.Valid == nil && s.pauses(step) {
+		step.Gradients, err = s.gradients(step.N-1, g.batches[0])
+	}
+	if err == nil {
+		s.course.used.takeBack(g.batches...)
+	}
 	return step, err
 }
 
@@ -34,45 +40,48 @@ func (s *session) learn(g group) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
-	s.course.used.takeBack(g.batches...)
 	s.state.Step, s.state.Epoch, s.state.Batch = at+1, g.epoch, g.next
 	if g.end {
 		s.state.Epoch, s.state.Batch = g.epoch+1, 0
 	}
+	grads := s.opening
+	s.opening = nil
 	return Step{
 		N: at + 1, Epoch: g.epoch, End: g.end, Rows: out.rows, Loss: out.loss, Terms: out.terms,
 		Accuracy: out.right / out.labelled, Rate: s.Optimizer.LearningRate(at), GradNorm: norm,
-		session: s,
+		Gradients: grads,
+		session:   s,
 	}, nil
 }
 
-// build compiles the student and its terms for batches like the first one,
-// which it returns, and for those of the validation data.
-func (s *session) build(ctx context.Context) (taught, error) {
-	s.course = newCourse(s.Student, s.Train, s.Teacher, s.card)
-	first, err := s.course.first(ctx)
-	if err != nil {
-		return first, fmt.Errorf("distill: Run.Train: %w", err)
+// build compiles the student and its terms for batches like the first one, and
+// for those of the validation data. It returns the first batches of both, of
+// Train twice without Valid.
+func (s *session) build(ctx context.Context) (first, valid taught, err error) {
+	s.course, s.roll = newCourse(s.Student, s.Train, s.Teacher, s.card), &roll{source: s.Train}
+	if first, err = s.course.first(ctx); err != nil {
+		return first, first, fmt.Errorf("distill: Run.Train: %w", err)
 	}
 	mode := student.Mode{Rows: first.Weight.Shape()[0], Training: true, Seed: s.Seed}
-	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.course.spec, s.card, &roll{source: s.Train}, mode); err != nil {
-		return first, err
+	if s.train, err = newEngine(s.Student, s.extra, s.Terms, s.course.spec, s.card, s.roll, mode); err != nil {
+		return first, first, err
 	}
 	if err := s.tune(); err != nil {
-		return first, err
+		return first, first, err
 	}
 	if s.resumed.Tensors != nil {
 		if err := s.recallAll(s.extra.All); err != nil {
-			return first, err
+			return first, first, err
 		}
 	}
 	if s.Valid != nil {
 		s.valid = &validation{course: newCourse(s.measured(), s.Valid, s.Teacher, s.card), terms: s.Terms, extra: s.extra}
-		if err := s.valid.build(ctx); err != nil {
-			return first, fmt.Errorf("distill: Run.Valid: %w", err)
+		if valid, err = s.valid.build(ctx); err != nil {
+			return first, first, fmt.Errorf("distill: Run.Valid: %w", err)
 		}
+		return first, valid, nil
 	}
-	return first, nil
+	return first, first, nil
 }
 
 // tune finds out how each parameter is treated, and makes room for what the
@@ -161,13 +170,19 @@ func (s *session) trained(n int) (params []*student.Param, grads []*tensor.Dense
 
 func isNumber(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
+// pauses says whether the student is looked at after a step.
+func (s *session) pauses(after Step) bool { return after.End || after.N == s.MaxSteps }
+
 // measure validates the student after the last step of an epoch, or of all, and
 // remembers the epoch if it is the best.
 func (s *session) measure(ctx context.Context, step *Step) error {
-	if s.Valid == nil || !step.End && step.N != s.MaxSteps {
+	if s.Valid == nil || !s.pauses(*step) {
 		return nil
 	}
-	m, err := s.valid.measure(ctx, step.N-1)
+	m, err := s.valid.measure(ctx, step.N-1, func(first taught) (err error) {
+		step.Gradients, err = s.gradients(step.N-1, first)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("distill: Run.Valid: %w", err)
 	}

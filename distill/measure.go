@@ -28,7 +28,7 @@ func Measure(ctx context.Context, m *student.Model, src data.Source, t teacher.T
 	if err := (&Run{Student: m}).checkData("the source", v.spec, card); err != nil {
 		return Metrics{}, err
 	}
-	return v.measure(ctx, 0)
+	return v.measure(ctx, 0, nil)
 }
 
 // A validation measures a student on the same data again and again.
@@ -39,16 +39,17 @@ type validation struct {
 	engine *engine
 }
 
-// build compiles the student in eval mode for batches like the first.
-func (v *validation) build(ctx context.Context) error {
+// build compiles the student in eval mode for batches like the first, which it
+// returns.
+func (v *validation) build(ctx context.Context) (taught, error) {
 	first, err := v.first(ctx)
 	if errors.Is(err, teacher.ErrMissing) {
-		return fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself, if the cache has neither TopK nor Half", err)
+		return first, fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself, if the cache has neither TopK nor Half", err)
 	}
 	if err != nil {
-		return err
+		return first, err
 	}
-	return v.compile(first)
+	return first, v.compile(first)
 }
 
 func (v *validation) compile(first taught) (err error) {
@@ -57,8 +58,9 @@ func (v *validation) compile(first taught) (err error) {
 	return err
 }
 
-// measure takes weights and temperatures as they are at a step.
-func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
+// measure takes weights and temperatures as they are at a step. The first batch
+// is shown to look, unless that is nil.
+func (v *validation) measure(ctx context.Context, step int, look func(first taught) error) (Metrics, error) {
 	gauge := newGauge(v.spec)
 	rows, sums, totals := 0, make([]float64, len(v.terms)), make([]float64, len(v.terms))
 	var batches ahead.Maker[taught]
@@ -66,7 +68,12 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 		if err := cmp.Or(ctx.Err(), err); err != nil {
 			return Metrics{}, err
 		}
-		add := func() { err = v.batch(step, b, gauge, sums, totals) }
+		add := func() {
+			err = v.batch(step, b, gauge, sums, totals)
+			if err == nil && rows == 0 && look != nil {
+				err = look(b)
+			}
+		}
 		if v.apart() {
 			batches.During(add)
 		} else {
@@ -84,7 +91,7 @@ func (v *validation) measure(ctx context.Context, step int) (Metrics, error) {
 	m := gauge.metrics()
 	m.Rows = rows
 	for i, t := range v.terms {
-		value := TermValue{Name: t.Name, Weight: t.weight(step)}
+		value := t.value(step)
 		if totals[i] != 0 {
 			value.Value = sums[i] / totals[i]
 		}

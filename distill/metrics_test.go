@@ -213,12 +213,12 @@ func TestBetter(t *testing.T) {
 
 func TestMetricsJSON(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
-	m := Metrics{Rows: 3, Loss: inf, Terms: []TermValue{{"hard", nan, 0.5}, {"soft", -inf, 1}}, Accuracy: 0.1, Top5: nan, NLL: 1e-300, ECE: nan, Agreement: 1, TeacherKL: -inf}
+	m := Metrics{Rows: 3, Loss: inf, Terms: []TermValue{{"hard", nan, 0.5, 0}, {"soft", -inf, 1, 4}}, Accuracy: 0.1, Top5: nan, NLL: 1e-300, ECE: nan, Agreement: 1, TeacherKL: -inf}
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"rows":3,"loss":"+Inf","terms":[{"name":"hard","value":null,"weight":0.5},{"name":"soft","value":"-Inf","weight":1}],` +
+	want := `{"rows":3,"loss":"+Inf","terms":[{"name":"hard","value":null,"weight":0.5},{"name":"soft","value":"-Inf","weight":1,"temperature":4}],` +
 		`"accuracy":0.1,"top5":null,"nll":1e-300,"ece":null,"agreement":1,"teacher_kl":"-Inf"}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)

@@ -95,6 +95,7 @@ func (s *session) caseOf(t taught) (Case, error) {
 	return Case{
 		Student: values, Teacher: t.signals, Temps: s.card.Temps,
 		Label: head(t.Label, t.N), Weight: head(t.Weight, t.N), Task: s.course.spec.Task,
+		ids: t.ID[:t.N], roll: s.roll,
 	}, nil
 }
 

@@ -27,6 +27,7 @@ type session struct {
 	card   teacher.Card
 	prints [][32]byte // of the teachers that are to stay as they are
 	course course     // of Run.Train
+	roll   *roll      // of its samples
 	train  *engine
 	valid  *validation
 	extra  *student.Params
@@ -37,6 +38,8 @@ type session struct {
 
 	state   State // the place in the training, and the best epoch so far
 	best    map[string]*tensor.Dense
+	probe   probe
+	opening []TapGradient // of the first step
 	began   time.Time
 	ending  Ending
 	resumed State
@@ -98,7 +101,7 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	if err := s.load(); err != nil {
 		return Plan{}, err
 	}
-	first, err := s.build(ctx)
+	first, valid, err := s.build(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -108,6 +111,11 @@ func (s *session) open(ctx context.Context) (Plan, error) {
 	}
 	if plan.Preflight, err = s.preflight(ctx, first); err != nil {
 		return Plan{}, err
+	}
+	if s.state.Step == 0 {
+		if s.opening, err = s.gradients(0, valid); err != nil {
+			return Plan{}, err
+		}
 	}
 	if err := s.makeDir(); err != nil {
 		return Plan{}, err

@@ -23,6 +23,11 @@ type Step struct {
 	Rate float64
 	// GradNorm is the global norm of the gradient, before clipping.
 	GradNorm float64
+	// Gradients are how hard each term pulls at the student's taps: before the
+	// first step, and after the last one of an epoch and of MaxSteps; else it is
+	// nil. They are those of the first batch of the validation data or, without
+	// such data, of the step. Terms whose weight is 0 have none.
+	Gradients []TapGradient
 	// Valid has the metrics on the validation data, at the end of an epoch and
 	// of MaxSteps, in a run that has such data; else it is nil.
 	Valid *Metrics
@@ -43,9 +48,18 @@ func (s Step) State() (State, error) {
 
 // A TermValue is the value of one term of the loss.
 type TermValue struct {
-	Name   string
+	Name   string  // of the term
 	Value  float64 // mean over the weighted rows, before Weight
 	Weight float64 // what the value is multiplied by at this step
+	T      float64 // the temperature at this step, 0 of a loss that has none
+}
+
+// A TapGradient is the norm of the gradient of one term at a tap of the student.
+type TapGradient struct {
+	Term, Tap string
+	// Norm is the Euclidean norm, over the values of the tap for the whole batch,
+	// of the gradient of weight times term.
+	Norm float64
 }
 
 // A Plan is what a run is about to do.

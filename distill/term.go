@@ -33,6 +33,18 @@ func (t Term) weight(step int) float64 {
 	return t.Weight(step)
 }
 
+// A tempered loss has a temperature.
+type tempered interface{ at(step int) float64 }
+
+// value is what is known of the term at a step before it is computed.
+func (t Term) value(step int) TermValue {
+	v := TermValue{Name: t.Name, Weight: t.weight(step)}
+	if l, ok := t.Loss.(tempered); ok {
+		v.T = l.at(step)
+	}
+	return v
+}
+
 // A Loss says how far the student is from what it should be, row by row. It is
 // plain data and belongs to no run. Parameters of its own, which it asks the
 // builder for, are trained with the student's.

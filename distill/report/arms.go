@@ -56,7 +56,7 @@ func (s Study) Markdown(w io.Writer) error {
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "## %s\n", escape(cmp.Or(s.Title, "Study")))
-	table(&out, head, rows)
+	writeTable(&out, head, rows)
 	return publish(w, out.Bytes())
 }
 

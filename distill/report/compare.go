@@ -14,12 +14,24 @@ import (
 
 // An Arm is one arm of a comparison: runs that differ in their seed alone.
 type Arm struct {
+	// Name is what the arm is called.
 	Name string
 	// Runs are the steps of each, as [Read] returns them.
 	Runs [][]distill.Step
 	// Level is the validation accuracy from 0 to 1 of an arm without Runs,
 	// such as the teacher, and drawn as a level line; 0 means none.
 	Level float64
+
+	// What follows is for the table of a [Page], where zero leaves a cell empty.
+	// Params is the number of parameters, Rate the learning rate, Test has the
+	// metrics of each run on test data, and Config is that of the first run.
+	Params int
+	Rate   float64
+	Test   []distill.Metrics
+	Config []distill.Setting
+	// Control is the arm whose test accuracy is subtracted from this one's, run by
+	// run; "" means none.
+	Control string
 }
 
 // Compare writes a picture of the arms over the epochs, counted from 1: the

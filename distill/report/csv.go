@@ -18,7 +18,7 @@ type column struct {
 
 // writeCSV writes a row a step. What a step does not have is an empty cell.
 func writeCSV(w io.Writer, steps []distill.Step) error {
-	cols := append(columns(termNames(steps)), ofTasks(steps)...)
+	cols := append(columns(steps), ofTasks(steps)...)
 	row := make([]string, len(cols))
 	for i, c := range cols {
 		row[i] = c.name
@@ -35,7 +35,8 @@ func writeCSV(w io.Writer, steps []distill.Step) error {
 	return out.Error()
 }
 
-func columns(terms []string) []column {
+func columns(steps []distill.Step) []column {
+	terms := termNames(steps)
 	whole := func(name string, get func(distill.Step) int) column {
 		return column{name, func(s distill.Step) string { return strconv.Itoa(get(s)) }}
 	}
@@ -56,11 +57,13 @@ func columns(terms []string) []column {
 			real("terms."+t+".value", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Value }),
 			real("terms."+t+".weight", func(s distill.Step) float64 { return ofTerm(s.Terms, t).Weight }))
 	}
+	cols = append(cols, temperatures(steps)...)
 	cols = append(cols,
 		real("accuracy", func(s distill.Step) float64 { return s.Accuracy }),
 		real("rate", func(s distill.Step) float64 { return s.Rate }),
-		real("grad_norm", func(s distill.Step) float64 { return s.GradNorm }),
-		valid("loss", func(m *distill.Metrics) float64 { return m.Loss }))
+		real("grad_norm", func(s distill.Step) float64 { return s.GradNorm }))
+	cols = append(cols, gradients(steps)...)
+	cols = append(cols, valid("loss", func(m *distill.Metrics) float64 { return m.Loss }))
 	for _, t := range terms {
 		cols = append(cols, valid("terms."+t+".value", func(m *distill.Metrics) float64 { return ofTerm(m.Terms, t).Value }))
 	}
@@ -79,6 +82,58 @@ func ofTasks(steps []distill.Step) (cols []column) {
 		}
 	}
 	return cols
+}
+
+// temperatures are columns of the terms that have one.
+func temperatures(steps []distill.Step) (cols []column) {
+	for _, name := range termNames(steps) {
+		get := func(s distill.Step) float64 { return positive(ofTerm(s.Terms, name).T) }
+		if slices.ContainsFunc(steps, func(s distill.Step) bool { return finite(get(s)) }) {
+			cols = append(cols, column{"terms." + name + ".temperature", func(s distill.Step) string { return cell(get(s)) }})
+		}
+	}
+	return cols
+}
+
+// gradients are columns of what terms do at the student's taps.
+func gradients(steps []distill.Step) (cols []column) {
+	for _, at := range pulls(steps) {
+		cols = append(cols, column{"gradients." + at.Term + "." + at.Tap, func(s distill.Step) string { return cell(ofPull(s, at)) }})
+	}
+	return cols
+}
+
+// pulls are the terms and taps that steps have a gradient of, without the norms,
+// in the order in which they come up.
+func pulls(runs ...[]distill.Step) (all []distill.TapGradient) {
+	for _, steps := range runs {
+		for _, s := range steps {
+			for _, g := range s.Gradients {
+				if g.Norm = 0; !slices.Contains(all, g) {
+					all = append(all, g)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// ofPull is the norm of a term's gradient at a tap, NaN where there is none.
+func ofPull(s distill.Step, at distill.TapGradient) float64 {
+	for _, g := range s.Gradients {
+		if g.Term == at.Term && g.Tap == at.Tap {
+			return g.Norm
+		}
+	}
+	return math.NaN()
+}
+
+// positive is v, NaN if it is not above 0.
+func positive(v float64) float64 {
+	if v > 0 {
+		return v
+	}
+	return math.NaN()
 }
 
 func cell(v float64) string {

@@ -13,6 +13,8 @@ import (
 
 // A Difference is what two runs do not share.
 type Difference struct {
+	// A and B are what a page calls the runs: of Diff, their folders.
+	A, B string
 	// Settings are of run.json: by their own names those of the configuration, and
 	// go, platform, revision, and the path of each module for its version.
 	Settings []Change
@@ -48,6 +50,7 @@ func Diff(a, b string) (Difference, error) {
 		return Difference{}, fmt.Errorf("report: %w", err)
 	}
 	return Difference{
+		A: a, B: b,
 		Settings: changes(x.plan.settings(), y.plan.settings()),
 		Results:  changes(x.results(), y.results()),
 	}, nil
@@ -111,7 +114,7 @@ func (s saved) results() []distill.Setting {
 		}
 	}
 	const counts = 3 // step, epoch and rows, which are no curves
-	for _, c := range append(columns(termNames(s.steps))[counts:], ofTasks(s.steps)...) {
+	for _, c := range append(columns(s.steps)[counts:], ofTasks(s.steps)...) {
 		all = append(all, distill.Setting{Name: "last " + c.name, Value: lastCell(s.steps, c)})
 	}
 	return all
@@ -160,7 +163,7 @@ func (d Difference) Markdown(w io.Writer) error {
 		for _, c := range t.changes {
 			rows = append(rows, []string{escape(c.Name), orDash(escape(c.A)), orDash(escape(c.B))})
 		}
-		table(out, []string{t.name, "a", "b"}, rows)
+		writeTable(out, []string{t.name, "a", "b"}, rows)
 	}
 	return publish(w, out.Bytes())
 }

@@ -87,6 +87,7 @@ func TestDiff(t *testing.T) {
 	edit(t, a, map[string]any{"platform": "linux/amd64"})
 	edit(t, b, map[string]any{"revision": ""})
 	want := report.Difference{
+		A: a, B: b,
 		Settings: []report.Change{
 			{"steps", "3", "4"},
 			{"terms", "hard", "hard, soft"},

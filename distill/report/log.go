@@ -136,30 +136,31 @@ type stamp struct {
 
 // A record is a line of metrics.jsonl.
 type record struct {
-	Step     int                 `json:"step"`
-	Epoch    int                 `json:"epoch"`
-	End      bool                `json:"end,omitempty"`
-	Rows     int                 `json:"rows"`
-	Loss     number              `json:"loss"`
-	Terms    []distill.TermValue `json:"terms,omitempty"`
-	Accuracy number              `json:"accuracy"`
-	Rate     number              `json:"rate"`
-	GradNorm number              `json:"grad_norm"`
-	Valid    *distill.Metrics    `json:"valid,omitempty"`
-	Best     bool                `json:"best,omitempty"`
+	Step      int                   `json:"step"`
+	Epoch     int                   `json:"epoch"`
+	End       bool                  `json:"end,omitempty"`
+	Rows      int                   `json:"rows"`
+	Loss      number                `json:"loss"`
+	Terms     []distill.TermValue   `json:"terms,omitempty"`
+	Accuracy  number                `json:"accuracy"`
+	Rate      number                `json:"rate"`
+	GradNorm  number                `json:"grad_norm"`
+	Gradients []distill.TapGradient `json:"gradients,omitempty"`
+	Valid     *distill.Metrics      `json:"valid,omitempty"`
+	Best      bool                  `json:"best,omitempty"`
 }
 
 func recordOf(s distill.Step) record {
 	return record{
 		s.N, s.Epoch, s.End, s.Rows, number(s.Loss), s.Terms,
-		number(s.Accuracy), number(s.Rate), number(s.GradNorm), s.Valid, s.Best,
+		number(s.Accuracy), number(s.Rate), number(s.GradNorm), s.Gradients, s.Valid, s.Best,
 	}
 }
 
 func (r record) step() distill.Step {
 	return distill.Step{
 		N: r.Step, Epoch: r.Epoch, End: r.End, Rows: r.Rows, Loss: float64(r.Loss), Terms: r.Terms,
-		Accuracy: float64(r.Accuracy), Rate: float64(r.Rate), GradNorm: float64(r.GradNorm), Valid: r.Valid, Best: r.Best,
+		Accuracy: float64(r.Accuracy), Rate: float64(r.Rate), GradNorm: float64(r.GradNorm), Gradients: r.Gradients, Valid: r.Valid, Best: r.Best,
 	}
 }
 

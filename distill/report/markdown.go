@@ -101,10 +101,10 @@ func (s saved) markdown() []byte {
 				rows = append(rows, []string{measure.name, brief(v)})
 			}
 		}
-		table(&out, []string{"validation", fmt.Sprintf("epoch %d, the best", s.end.BestEpoch+1)}, rows)
+		writeTable(&out, []string{"validation", fmt.Sprintf("epoch %d, the best", s.end.BestEpoch+1)}, rows)
 	}
 	if len(s.steps) > 0 {
-		table(&out, []string{"last values", "weight", "training", "validation"}, s.lastTerms())
+		writeTable(&out, []string{"last values", "weight", "training", "validation"}, s.lastTerms())
 	}
 	fmt.Fprintf(&out, "\nConfiguration `%s`, %s.\n", s.plan.hash(), count(len(s.plan.Config), "setting"))
 	return out.Bytes()
@@ -175,9 +175,9 @@ func count(n int, thing string) string {
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 
-// table writes a table, after an empty line. Numbers, which are all but the first
+// writeTable writes a table, after an empty line. Numbers, which are all but the first
 // column, are on the right.
-func table(out *bytes.Buffer, head []string, rows [][]string) {
+func writeTable(out *bytes.Buffer, head []string, rows [][]string) {
 	fmt.Fprintf(out, "\n| %s |\n|---%s|\n", strings.Join(head, " | "), strings.Repeat("|---:", len(head)-1))
 	for _, row := range rows {
 		fmt.Fprintf(out, "| %s |\n", strings.Join(row, " | "))

@@ -15,15 +15,19 @@
 //	//	summary.md     the summary for people: see Markdown
 //	//	curves.png     loss, accuracy, learning rate and gradient norm
 //	//	curves.svg     the same
+//	//	report.html    all of it, to look at in a browser
 //
-// The bytes of all but times.jsonl and run.json depend on the run alone, so a
-// run that was resumed leaves the same files as one that never stopped. For
-// that, a resumed run first cuts its logs back to the step it goes on from.
+// The bytes of all but times.jsonl, run.json and report.html, which has what
+// these say, depend on the run alone, so a run that was resumed leaves the same
+// files as one that never stopped. For that, a resumed run first cuts its logs
+// back to the step it goes on from.
 //
-// [Read] reads metrics.jsonl back, [Draw] draws one run over its steps, and
-// [Compare] draws several arms over the epochs, each over its seeds. [Diff] says
-// what two folders do not share, [Markdown] writes tables for a pull request, and
-// a [TensorBoard] shows the curves of a run while it trains.
+// [Read] reads metrics.jsonl back, and [Open] all of a folder. [Draw] draws one
+// run over its steps, and [Compare] draws several arms over the epochs, each over
+// its seeds. A [Page] has either, and what [Examine] finds out about models on
+// test data. [Diff] says what two folders do not share, [Markdown] writes tables
+// for a pull request, and a [TensorBoard] shows the curves of a run while it
+// trains.
 //
 // The package refuses a log that is not its own: one that does not begin with a
 // step, lines that are no JSON, or steps that do not increase. NaN is null in
@@ -56,7 +60,8 @@ import (
 type Folder struct {
 	// Dir is the folder, made if need be; empty means the run's Dir.
 	Dir string
-	// NoCurves leaves the pictures out: they take longer than a small run.
+	// NoCurves leaves the pictures and report.html out: they take longer than a
+	// small run.
 	NoCurves bool
 	// Now is the clock of times.jsonl; nil means time.Now.
 	Now func() time.Time
@@ -171,7 +176,14 @@ func (f *Folder) summarise(result distill.Result, cause error) error {
 			return err
 		}
 	}
-	return nil
+	if f.NoCurves {
+		return nil
+	}
+	run, err := open(f.dir)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(f.dir, "report.html"), Page{Title: f.about.Name, Run: run}.Write)
 }
 
 func (f *Folder) close() error {

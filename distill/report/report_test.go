@@ -107,8 +107,8 @@ func TestFiles(t *testing.T) {
 	if !strings.HasPrefix(got["curves.png"], "\x89PNG") {
 		t.Error("curves.png is no PNG")
 	}
-	if len(got) != 8 {
-		t.Errorf("the folder has %d files, want 8", len(got))
+	if len(got) != 9 {
+		t.Errorf("the folder has %d files, want 9", len(got))
 	}
 	var run struct {
 		Name   string
@@ -155,6 +155,7 @@ func TestNoCurves(t *testing.T) {
 	want := files(t, all)
 	delete(want, "curves.png")
 	delete(want, "curves.svg")
+	delete(want, "report.html")
 	if diff := cmp.Diff(want, files(t, few)); diff != "" {
 		t.Errorf("the files (-want +got):\n%s", diff)
 	}
@@ -227,8 +228,8 @@ func TestEndedByError(t *testing.T) {
 		dir := t.TempDir()
 		finish(t, start(t, dir, 0, sample(3, 4, 1)[:n]), errors.New("data: sample 7 is no image"))
 		got := files(t, dir)
-		if len(got) != 8 {
-			t.Errorf("after %d steps the folder has %d files, want 8", n, len(got))
+		if len(got) != 9 {
+			t.Errorf("after %d steps the folder has %d files, want 9", n, len(got))
 		}
 		if !strings.Contains(got["summary.json"], `"error": "data: sample 7 is no image"`) {
 			t.Errorf("summary.json is %s", got["summary.json"])
@@ -386,6 +387,7 @@ func ExampleFolder() {
 	// curves.svg
 	// metrics.csv
 	// metrics.jsonl
+	// report.html
 	// run.json
 	// summary.json
 	// summary.md

@@ -23,11 +23,14 @@ func sample(epochs, perEpoch int, seed uint64) []distill.Step {
 			Loss: 0.1*hard + 0.9*16*soft,
 			Terms: []distill.TermValue{
 				{Name: "hard", Value: hard, Weight: 0.1},
-				{Name: "soft", Value: soft, Weight: 0.9 * 16},
+				{Name: "soft", Value: soft, Weight: 0.9 * 16, T: 4 - 2*at},
 			},
 			Accuracy: math.Round(32*min(1, 1-0.8*fall+0.04*noise.NormFloat64())) / 32,
 			Rate:     0.1 * min(1, 20*at) * (1 + math.Cos(math.Pi*at)) / 2,
 			GradNorm: 3 * fall * math.Exp(0.3*noise.NormFloat64()),
+		}
+		if n == 1 || s.End {
+			s.Gradients = []distill.TapGradient{{Term: "hard", Tap: "logits", Norm: 0.3 * fall}, {Term: "soft", Tap: "logits", Norm: 0.8 * fall}}
 		}
 		if s.End {
 			s.Valid, s.Best = measure(fall, noise), true

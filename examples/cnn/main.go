@@ -11,8 +11,8 @@
 // validation data. Test data are looked at once, at the end.
 //
 // The images are those of a Go module, which is downloaded once, or of the folder
-// that -data names. The folder runs/cnn has the summary, the curves, and the logs
-// of every run. A run that was stopped goes on with -resume, and comes to the
+// that -data names. The folder runs/cnn has the summary, the curves,
+// report.html, and the logs of every run. A run that was stopped goes on with -resume, and comes to the
 // same bytes. On two cores it takes four minutes; with -quick, which has fewer
 // seeds, steps and learning rates, half a minute.
 package main

@@ -82,7 +82,7 @@ func TestResumedRunHasTheSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"summary.json", "curves.png", "teacher/checkpoint.safetensors", "teacher/metrics.jsonl",
+		"summary.json", "curves.png", "report.html", "teacher/checkpoint.safetensors", "teacher/metrics.jsonl",
 		"students/distilled/rate-0.02/seed-2/checkpoint.safetensors",
 		"students/control-all/rate-0.02/seed-1/metrics.jsonl",
 	} {

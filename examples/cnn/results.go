@@ -11,6 +11,7 @@ import (
 	"github.com/godistill/godistill/distill"
 	"github.com/godistill/godistill/distill/report"
 	"github.com/godistill/godistill/distill/study"
+	"github.com/godistill/godistill/teacher"
 )
 
 // A line is an observer that says when a trial is done.
@@ -89,7 +90,7 @@ func (l *lab) conclude(ctx context.Context, outcomes study.Outcomes) error {
 	if err := os.WriteFile(filepath.Join(l.Out, "summary.json"), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return l.draw(ctx, outcomes)
+	return l.draw(ctx, outcomes, m)
 }
 
 func (r regime) finding(outcomes study.Outcomes) (finding, error) {
@@ -117,44 +118,48 @@ func verdict(d study.Difference) string {
 }
 
 // draw writes the curves of the arms, with the teacher's accuracy on validation
-// data.
-func (l *lab) draw(ctx context.Context, outcomes study.Outcomes) error {
+// data, and report.html, with the first students of the first finding beside
+// their teacher.
+func (l *lab) draw(ctx context.Context, outcomes study.Outcomes, test distill.Metrics) error {
 	m, err := distill.Measure(ctx, l.teacher, inOrder(l.split.Valid), nil)
 	if err != nil {
 		return err
 	}
-	var arms []report.Arm
-	for _, o := range outcomes {
-		arm := report.Arm{Name: o.Arm}
-		for _, t := range o.Trials {
-			steps, err := logged(t.Dir)
-			if err != nil {
-				return err
-			}
-			arm.Runs = append(arm.Runs, steps)
-		}
-		arms = append(arms, arm)
+	page := report.Page{Title: fmt.Sprintf("MNIST, %d labels and all", labels)}
+	if page.Arms, err = report.Arms(outcomes); err != nil {
+		return err
 	}
-	arms = append(arms, report.Arm{Name: "teacher", Level: m.Accuracy})
+	var models []report.Named
+	for i, o := range outcomes {
+		models = append(models, report.Named{Name: o.Arm, Model: o.Students[0]})
+		page.Arms[i].Control = ""
+	}
+	for i, r := range l.regimes() {
+		page.Arms[2*i+1].Control = r.control
+	}
+	page.Arms = append(page.Arms, report.Arm{Name: "teacher", Level: m.Accuracy, Params: l.teacher.Size(), Test: []distill.Metrics{test}})
+	if page.Examined, err = report.Examine(ctx, inOrder(l.split.Test), teacher.Of(l.teacher), models[:2]...); err != nil {
+		return err
+	}
+	file := filepath.Join(l.Out, "report.html")
+	if err := page.WriteFile(file); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.log, "wrote", file)
+	return l.curves(page)
+}
+
+// curves writes those of a page as a picture.
+func (l *lab) curves(p report.Page) error {
 	file := filepath.Join(l.Out, "curves.png")
 	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
-	if err := report.Compare(f, report.PNG, fmt.Sprintf("MNIST, %d labels and all", labels), arms...); err != nil {
+	if err := report.Compare(f, report.PNG, p.Title, p.Arms...); err != nil {
 		f.Close()
 		return err
 	}
 	fmt.Fprintln(l.log, "wrote", file)
 	return f.Close()
-}
-
-// logged reads back the log of a trial.
-func logged(dir string) ([]distill.Step, error) {
-	f, err := os.Open(filepath.Join(dir, "metrics.jsonl"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return report.Read(f)
 }

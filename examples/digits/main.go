@@ -10,7 +10,8 @@
 // rows, and the learning rate that is best for each on validation data. Then
 // the same with all labels.
 //
-// The folder runs/digits has the table, the curves, and the logs of every run.
+// The folder runs/digits has the table, the curves, report.html with all of it, and
+// the logs of every run.
 // A run that was stopped goes on with -resume, and comes to the same bytes.
 package main
 

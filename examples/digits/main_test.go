@@ -44,7 +44,7 @@ func TestDistillingHelpsWithFewLabels(t *testing.T) {
 			t.Errorf("the output lacks %q:\n%s", want, log.String())
 		}
 	}
-	for _, name := range []string{"curves.png", "curves.svg", "teacher/curves.png", "teacher/metrics.csv"} {
+	for _, name := range []string{"curves.png", "curves.svg", "report.html", "teacher/curves.png", "teacher/metrics.csv", "teacher/report.html"} {
 		if len(read(t, o, name)) == 0 {
 			t.Errorf("%s is empty", name)
 		}
@@ -68,7 +68,7 @@ func TestResumedRunHasTheSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"summary.json", "curves.png", "teacher/checkpoint.safetensors", "teacher/metrics.jsonl",
+		"summary.json", "curves.png", "report.html", "teacher/checkpoint.safetensors", "teacher/metrics.jsonl",
 		"100-labels/distilled/rate-0.02/seed-2/checkpoint.safetensors",
 		"100-labels/distilled/rate-0.02/seed-2/metrics.jsonl",
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/godistill/godistill/distill"
 	"github.com/godistill/godistill/distill/report"
 	"github.com/godistill/godistill/distill/study"
+	"github.com/godistill/godistill/teacher"
 )
 
 // drawn are the training rows whose labels are known with a seed.
@@ -101,7 +102,7 @@ func (l *lab) conclude(ctx context.Context, regimes []regime) error {
 	if err := os.WriteFile(filepath.Join(l.Out, "summary.json"), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return l.draw(regimes, valid.Accuracy)
+	return l.draw(ctx, regimes, report.Arm{Name: "teacher", Level: valid.Accuracy, Params: l.teacher.Size(), Test: []distill.Metrics{m}})
 }
 
 func (r *regime) finding() (finding, error) {
@@ -118,17 +119,17 @@ func (r *regime) finding() (finding, error) {
 
 // draw writes the curves of each regime, with the teacher's accuracy on
 // validation data: those of the first one are curves.png.
-func (l *lab) draw(regimes []regime, teacher float64) error {
+func (l *lab) draw(ctx context.Context, regimes []regime, top report.Arm) error {
 	for i, r := range regimes {
 		name := "curves"
 		if i > 0 {
 			name += "-" + r.dir
 		}
-		arms, err := r.arms()
+		arms, err := report.Arms(r.outcomes)
 		if err != nil {
 			return err
 		}
-		arms = append(arms, report.Arm{Name: "teacher", Level: teacher})
+		arms = append(arms, top)
 		for _, format := range []report.Format{report.PNG, report.SVG} {
 			file := filepath.Join(l.Out, name+"."+string(format))
 			if err := drawTo(file, format, "Digits, "+r.Name, arms); err != nil {
@@ -137,29 +138,37 @@ func (l *lab) draw(regimes []regime, teacher float64) error {
 			fmt.Fprintln(l.log, "wrote", file)
 		}
 	}
-	return nil
+	return l.page(ctx, regimes, top)
 }
 
-// arms reads back the logs of the trials at the chosen learning rates.
-func (r *regime) arms() ([]report.Arm, error) {
-	var arms []report.Arm
-	for _, o := range r.outcomes {
-		arm := report.Arm{Name: o.Arm}
-		for _, t := range o.Trials {
-			f, err := os.Open(filepath.Join(t.Dir, "metrics.jsonl"))
-			if err != nil {
-				return nil, err
-			}
-			steps, err := report.Read(f)
-			f.Close()
-			if err != nil {
-				return nil, err
-			}
-			arm.Runs = append(arm.Runs, steps)
+// page writes report.html: the arms of all regimes and, of the first seed of the
+// first one, the students beside their teacher.
+func (l *lab) page(ctx context.Context, regimes []regime, top report.Arm) (err error) {
+	page := report.Page{Title: "Digits", Note: fmt.Sprintf("A student of %d parameters, taught by one of %d, beside the same student alone.", regimes[0].outcomes[0].Params, top.Params)}
+	var models []report.Named
+	for _, r := range regimes {
+		arms, err := report.Arms(r.outcomes)
+		if err != nil {
+			return err
 		}
-		arms = append(arms, arm)
+		for i, a := range arms {
+			if models = append(models, report.Named{Name: a.Name, Model: r.outcomes[i].Students[0]}); a.Control != "" {
+				a.Control += ", " + r.Name
+			}
+			a.Name += ", " + r.Name
+			page.Arms = append(page.Arms, a)
+		}
 	}
-	return arms, nil
+	page.Arms = append(page.Arms, top)
+	if page.Examined, err = report.Examine(ctx, l.inOrder(l.split.Test), teacher.Of(l.teacher), models[:2]...); err != nil {
+		return err
+	}
+	file := filepath.Join(l.Out, "report.html")
+	if err := page.WriteFile(file); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.log, "wrote", file)
+	return nil
 }
 
 func drawTo(file string, format report.Format, title string, arms []report.Arm) error {
