@@ -1,13 +1,10 @@
 package teacher
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +38,7 @@ type Cache struct {
 	layout   layout
 	index    []entry // sorted by id
 	rows     *os.File
-	readers  sync.Pool
+	readings sync.Pool
 }
 
 type entry struct {
@@ -175,20 +172,7 @@ func (c *Cache) answer(ctx context.Context, b data.Batch, s data.Signals) (data.
 	for _, column := range c.layout.signals {
 		s[column.name] = room(s[column.name], column.field, b.N)
 	}
-	rows, _ := c.readers.Get().(*reader)
-	if rows == nil {
-		rows = &reader{Cache: c, row: make([]byte, c.layout.size)}
-	}
-	defer c.readers.Put(rows)
-	for r := range b.N {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("teacher: %w", err)
-		}
-		if err := rows.read(b, s, r); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return s, c.read(ctx, b, s)
 }
 
 func (c *Cache) checkBatch(b data.Batch) error {
@@ -206,36 +190,6 @@ func (c *Cache) checkBatch(b data.Batch) error {
 		if err := checkTensor("input", column.name, column.field, rows, t); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// A reader reads rows of a cache, one at a time.
-type reader struct {
-	*Cache
-	row   []byte
-	input []byte // what is hashed
-}
-
-// read reads the answer to sample r of a batch.
-func (c *reader) read(b data.Batch, s data.Signals, r int) error {
-	id, row := b.ID[r], c.row
-	i, ok := slices.BinarySearchFunc(c.index, id, func(e entry, id data.ID) int { return compareIDs(e.id, id) })
-	if !ok {
-		return fmt.Errorf("%w: %s: %s", ErrMissing, c.dir, describe(id))
-	}
-	if _, err := c.rows.ReadAt(row, c.index[i].row*int64(len(row))); err != nil && err != io.EOF {
-		return fmt.Errorf("teacher: %s: %w", describe(id), err)
-	} else if err == io.EOF || !intact(row, id) {
-		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, c.dir, describe(id))
-	}
-	c.input = c.layout.appendInput(c.input[:0], b, r)
-	if hash := sha256.Sum256(c.input); !bytes.Equal(row[16:rowHead], hash[:rowHead-16]) {
-		return fmt.Errorf("%w: %s: %s has another input than when it was recorded; if it is another sample, it wants an id of its own (see data.Memory.WithIDs)",
-			ErrStale, c.dir, describe(id))
-	}
-	if err := c.layout.read(row, s, r); err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, c.dir, describe(id), err)
 	}
 	return nil
 }

@@ -231,7 +231,7 @@ func TestCacheForgedClass(t *testing.T) {
 	row := []byte(files(t, dir)[rowsName][:c.layout.size])
 	ids := rowHead + 2*4
 	row[ids] = 6
-	binary.LittleEndian.PutUint32(row[len(row)-rowTail:], crc32.Checksum(row[:len(row)-rowTail], castagnoli))
+	binary.LittleEndian.PutUint32(row[len(row)-rowTail:], crc32.ChecksumIEEE(row[:len(row)-rowTail]))
 	restore(t, dir, c.manifest, string(row)+files(t, dir)[rowsName][c.layout.size:])
 	_, err := c.Teach(t.Context(), batchOf(t, set, 0))
 	wantError(t, err, ErrCorrupt, "sample 100, view 0", "class 6 of 6")
@@ -255,7 +255,7 @@ func TestOpenRefuses(t *testing.T) {
 		word                 string
 	}{
 		{"not JSON", "{", rows, ErrCorrupt, manifestName},
-		{"format", edit(`"format": 1`, `"format": 2`), rows, ErrCorrupt, "format 2; want 1"},
+		{"format", edit(`"format": 2`, `"format": 1`), rows, ErrCorrupt, "format 1; want 2"},
 		{"digest", edit(`"teacher": "09`, `"teacher": "`), rows, ErrCorrupt, "62 characters"},
 		{"not hexadecimal", edit(`"teacher": "09`, `"teacher": "xx`), rows, ErrCorrupt, "invalid"},
 		{"dtype", edit(`"float32"`, `"float8"`), rows, ErrCorrupt, "dtype"},
@@ -353,7 +353,7 @@ func FuzzOpen(f *testing.F) {
 	record(f, toy(1), set, dir, Recording{TopK: 2, Half: true})
 	top := files(f, dir)
 	f.Add([]byte(top[manifestName]), []byte(top[rowsName]))
-	f.Add([]byte(`{"format":1,"rows":1,"views":1}`), []byte{})
+	f.Add([]byte(`{"format":2,"rows":1,"views":1}`), []byte{})
 	b := batchOf(f, set, 0)
 	f.Fuzz(func(t *testing.T, manifest, rows []byte) {
 		dir := t.TempDir()

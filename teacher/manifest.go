@@ -22,7 +22,7 @@ import (
 const (
 	manifestName = "manifest.json"
 	rowsName     = "rows"
-	format       = 1
+	format       = 2
 	maxManifest  = 64 << 20 // bytes; room for the names of a million classes
 )
 
