@@ -100,21 +100,22 @@ func (r *reading) row(row []byte, i int) error {
 		return fmt.Errorf("teacher: %w", err)
 	}
 	id := r.b.ID[i]
-	at, ok := r.find(id)
+	n, ok := r.find(id)
 	if !ok {
 		return fmt.Errorf("%w: %s: %s", ErrMissing, r.dir, describe(id))
 	}
-	if _, err := r.rows.ReadAt(row, at*int64(len(row))); err != nil && err != io.EOF {
+	p, at := r.place(n)
+	if _, err := p.rows.ReadAt(row, at); err != nil && err != io.EOF {
 		return fmt.Errorf("teacher: %s: %w", describe(id), err)
 	} else if err == io.EOF || !intact(row, id) {
-		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, r.dir, describe(id))
+		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, p.dir, describe(id))
 	}
 	if r.layout.hash(r.b, i) != binary.LittleEndian.Uint32(row[16:]) {
 		return fmt.Errorf("%w: %s: %s has another input than when it was recorded; if it is another sample, it wants an id of its own (see data.Memory.WithIDs)",
-			ErrStale, r.dir, describe(id))
+			ErrStale, p.dir, describe(id))
 	}
 	if err := r.layout.read(row, r.s, i); err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, r.dir, describe(id), err)
+		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, p.dir, describe(id), err)
 	}
 	return nil
 }

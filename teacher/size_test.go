@@ -133,7 +133,7 @@ func readParallel(t testing.TB, c *Cache, ids []data.ID) {
 
 func readPlain(t testing.TB, c *Cache, ids []data.ID, row []byte) {
 	for _, id := range ids {
-		if _, err := c.rows.ReadAt(row, int64(id.Sample)*int64(len(row))); err != nil {
+		if _, err := c.parts[0].rows.ReadAt(row, int64(id.Sample)*int64(len(row))); err != nil {
 			t.Error(err)
 		}
 	}
