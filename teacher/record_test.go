@@ -3,6 +3,7 @@ package teacher
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,7 +96,8 @@ func asks(good, total int) int {
 
 func restore(t *testing.T, dir string, m manifest, rows string) {
 	t.Helper()
-	if err := errors.Join(m.write(dir), os.WriteFile(filepath.Join(dir, rowsName), []byte(rows), 0o644)); err != nil {
+	raw, err := json.MarshalIndent(m, "", "  ") // as manifest.write, which waits for the disk
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, manifestName), append(raw, '\n'), 0o644), os.WriteFile(filepath.Join(dir, rowsName), []byte(rows), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }
