@@ -2,6 +2,7 @@ package teacher
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"runtime"
 	"slices"
@@ -14,14 +15,14 @@ import (
 	"github.com/godistill/godistill/data"
 )
 
-// photos is a set of images of 3x32x32 with so many samples, made of their ids.
-type photos int
+// photos are 100,000 images of a shape, made of their ids.
+type photos struct{ shape tensor.Shape }
 
-func (p photos) Len() int      { return int(p) }
+func (photos) Len() int        { return 100_000 }
 func (photos) ID(i int) uint64 { return uint64(i) }
-func (photos) Spec() data.Spec {
+func (p photos) Spec() data.Spec {
 	return data.Spec{
-		In:          map[string]data.Field{data.Input: {Shape: tensor.Shape{3, 32, 32}, Dtype: tensor.Float32}},
+		In:          map[string]data.Field{data.Input: {Shape: p.shape, Dtype: tensor.Float32}},
 		Views:       1,
 		Fingerprint: [32]byte{2},
 	}
@@ -55,66 +56,63 @@ func expert() Func {
 }
 
 // BenchmarkCacheAtSize reads random batches of 256 rows from a cache of 100,000
-// rows of 1000 classes, whose inputs are images of 3x32x32 in float32 that a
-// loader has just read. Beside it and in turns, it reads the bytes of such rows
-// by ReadAt, one after the other, and as many at once as there are processors.
-// x_of_plain and x_of_parallel are their times by that of Teach, which also
-// compares the inputs, checks the rows and makes float32 of them.
+// rows of 1000 classes, of images in float32 that a loader has just read. Beside
+// it and in turns, it reads the bytes of other such rows by ReadAt, one after the
+// other, and as many at once as there are processors. x_of_plain and
+// x_of_parallel are their times by that of the cache, which also compares the
+// inputs, checks the rows and makes float32 of them.
 func BenchmarkCacheAtSize(b *testing.B) {
-	set := photos(100_000)
-	for _, bench := range []struct {
-		name string
-		r    Recording
-	}{{"float32", Recording{Batch: 256}}, {"float16", Recording{Batch: 256, Half: true}}} {
-		c := record(b, expert(), set, b.TempDir(), bench.r)
-		b.Run(bench.name, func(b *testing.B) { besidePlain(b, c, set) })
+	for _, shape := range []tensor.Shape{{28, 28}, {3, 32, 32}} {
+		for name, r := range map[string]Recording{"float32": {Batch: 256}, "float16": {Batch: 256, Half: true}} {
+			c := record(b, expert(), photos{shape}, b.TempDir(), r)
+			b.Run(fmt.Sprintf("%v/%s", shape, name), func(b *testing.B) { besidePlain(b, c, photos{shape}) })
+		}
 	}
 }
 
 func besidePlain(b *testing.B, c *Cache, set data.Set) {
-	lender := &data.Lender{Loader: data.Loader{Set: set, Batch: 256, Prefetch: -1}}
+	lender := &data.Lender{Loader: data.Loader{Set: set, Batch: 256, DropLast: true, Prefetch: -1}}
 	var answer data.Signals
 	var ours, plain, parallel time.Duration
 	row := make([]byte, c.layout.size)
 	rows := 0
-	epoch := 0
-	next, stop := iter.Pull2(lender.Batches(b.Context(), epoch, 0))
-	defer func() { stop() }()
-	draw := func() data.Batch {
-		batch, err, ok := next()
-		if !ok {
-			stop()
-			epoch++
-			next, stop = iter.Pull2(lender.Batches(b.Context(), epoch, 0))
-			batch, err, _ = next()
+	for batch := range endless(b, lender) {
+		switch rows++; rows % 3 { // each its own batch: what was just read is near the processor
+		case 0:
+			ours += timed(func() {
+				var err error
+				if answer, err = Ask(b.Context(), c, batch, answer); err != nil {
+					b.Fatal(err)
+				}
+			})
+		case 1:
+			plain += timed(func() { readPlain(b, c, batch.ID, row) })
+		case 2:
+			parallel += timed(func() { readParallel(b, c, batch.ID) })
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		return batch
-	}
-	for b.Loop() {
-		// Each its own batch: what another has just read is near the processor.
-		batch := draw()
-		ours += timed(func() {
-			var err error
-			if answer, err = Ask(b.Context(), c, batch, answer); err != nil {
-				b.Fatal(err)
-			}
-		})
-		rows += batch.N
-		lender.TakeBack(batch)
-		batch = draw()
-		plain += timed(func() { readPlain(b, c, batch.ID, row) })
-		lender.TakeBack(batch)
-		batch = draw()
-		parallel += timed(func() { readParallel(b, c, batch.ID) })
 		lender.TakeBack(batch)
 	}
 	b.ReportMetric(plain.Seconds()/ours.Seconds(), "x_of_plain")
 	b.ReportMetric(parallel.Seconds()/ours.Seconds(), "x_of_parallel")
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(rows), "ns/row")
+	b.ReportMetric(float64(ours.Nanoseconds())/float64(rows/3*256), "ns/row")
 	b.ReportMetric(0, "ns/op")
+}
+
+// endless yields three batches in each turn of a benchmark, epoch after epoch.
+func endless(b *testing.B, source data.Source) iter.Seq[data.Batch] {
+	return func(yield func(data.Batch) bool) {
+		for epoch, n := 0, 0; ; epoch++ {
+			for batch, err := range source.Batches(b.Context(), epoch, 0) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n%3 == 0 && !b.Loop() || !yield(batch) {
+					return
+				}
+				n++
+			}
+		}
+	}
 }
 
 func timed(f func()) time.Duration {
