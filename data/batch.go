@@ -65,6 +65,32 @@ func (b *Batch) Append(set Set, i int, view uint64) error {
 	return nil
 }
 
+// AppendAll is Append for n samples, of which at says the place in the set and
+// the view. So many goroutines read them; 0 means as many as a Loader has.
+func (b *Batch) AppendAll(set Set, n, goroutines int, at func(r int) (i int, view uint64)) error {
+	if set == nil {
+		return fmt.Errorf("data: AppendAll: %w", errNilSet)
+	}
+	if b.Weight == nil || n < 0 || n > b.Weight.Shape()[0]-b.N {
+		return fmt.Errorf("data: %d rows: the batch of %d samples has no room for them", n, b.N)
+	}
+	if goroutines < 0 {
+		return fmt.Errorf("data: AppendAll has %d goroutines; want 0 or more", goroutines)
+	}
+	spec := set.Spec()
+	if err := b.takes(spec); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	first := b.N
+	b.N += n
+	b.ID = append(b.ID, make([]ID, n)...)
+	return share(min(workers(goroutines, set), n), n, func(r int) (err error) {
+		i, view := at(r)
+		b.ID[first+r], err = b.readRow(first+r, set, i, func(uint64) uint64 { return view }, spec)
+		return err
+	})
+}
+
 // takes says what samples of a spec have that is not as it is in the batch.
 func (b *Batch) takes(s Spec) error {
 	if len(b.In) != len(s.In) {

@@ -93,6 +93,36 @@ func TestAppend(t *testing.T) {
 	wantError(t, new(data.Batch).Append(set, 0, 0), "no room for more than 0 samples")
 }
 
+// Rows that many goroutines read are those that Append reads one by one.
+func TestAppendAll(t *testing.T) {
+	set := must(data.Shift{}.Of(grid(7)))
+	at := func(r int) (int, uint64) { return 3 * r % 7, uint64(r % 3) }
+	want := must(data.NewBatch(set.Spec(), 9))
+	for r := range 6 {
+		i, view := at(r)
+		if err := want.Append(set, i, view); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, goroutines := range []int{0, 1, 3, 99} {
+		b := must(data.NewBatch(set.Spec(), 9))
+		if err := b.Append(set, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.AppendAll(set, 5, goroutines, func(r int) (int, uint64) { return at(r + 1) }); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, b, denses); diff != "" {
+			t.Error(diff)
+		}
+		wantError(t, b.AppendAll(set, 4, goroutines, at), "no room")
+		wantError(t, b.AppendAll(set, -1, goroutines, at), "no room")
+		wantError(t, b.AppendAll(nil, 1, goroutines, at), "nil")
+		wantError(t, b.AppendAll(set, 1, -1, at), "AppendAll has -1 goroutines; want 0 or more")
+		wantError(t, b.AppendAll(grid(4), 3, goroutines, func(r int) (int, uint64) { return 3 + r, 0 }), "row 4 of a set of 4")
+	}
+}
+
 // A set that writes nothing has samples of zeros that count once and have no
 // label.
 func TestAppendPreparesTheRow(t *testing.T) {

@@ -16,8 +16,8 @@ func ask(t testing.TB, tr Teacher, b data.Batch, old data.Signals) data.Signals 
 	return s
 }
 
-// part is the first n samples of a batch.
-func part(b data.Batch, n int) data.Batch {
+// firstOf is the first n samples of a batch.
+func firstOf(b data.Batch, n int) data.Batch {
 	b.N, b.ID = n, b.ID[:n]
 	return b
 }
@@ -42,8 +42,8 @@ func TestAskWritesOverOldAnswers(t *testing.T) {
 		}
 		sameBits(t, old, answer(t, tr, b))
 		for _, n := range []int{3, b.N} {
-			old = ask(t, tr, part(b, n), old)
-			sameBits(t, old, answer(t, tr, part(b, n)))
+			old = ask(t, tr, firstOf(b, n), old)
+			sameBits(t, old, answer(t, tr, firstOf(b, n)))
 		}
 		if n := testing.AllocsPerRun(20, func() { old = ask(t, tr, b, old) }); n != 0 && !testing.Short() { // the race detector makes some
 			t.Errorf("%s makes %v objects for an answer; want none", name, n)

@@ -1,16 +1,11 @@
 package teacher
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/godistill/godistill/data"
@@ -25,93 +20,34 @@ var (
 	ErrMissing = errors.New("teacher: not in the cache")
 	// ErrCorrupt says that the files are not as they were written.
 	ErrCorrupt = errors.New("teacher: corrupt cache")
+	// ErrBusy says that another Record or Merge is writing to the directory.
+	ErrBusy = errors.New("teacher: busy cache")
 )
 
-// A Cache is a Teacher that answers from a directory what another said before
-// (see [Record]). Without Half and TopK the answers are the recorded bits and
-// the card is the teacher's, so a run with the cache is the run without it.
+// A Cache is a Teacher that answers from a directory, or several, what another
+// said before (see [Record]). Without Half and TopK the answers are the recorded
+// bits and the card is the teacher's, so a run with the cache is the run without
+// it.
 //
 // A row is found by its id and checked by the hash of its inputs, so another
 // set, order or augmentation is an error at the first batch, not a student
-// that learns nonsense. Answers are read from the disk as they are needed: in
-// memory a row takes 24 bytes. Its methods may be called from many goroutines.
+// that learns nonsense. Answers are read from the disk as they are needed, by all
+// processors: in memory a row takes 24 bytes. Its methods may be called from many
+// goroutines, and any number of processes may read a directory.
 type Cache struct {
-	dir      string
-	manifest manifest
+	dir      string   // or several, for errors
+	manifest manifest // of any part
 	layout   layout
+	parts    []part  // in the order of their rows
 	index    []entry // sorted by id
-	rows     *os.File
-	readers  sync.Pool
-}
-
-type entry struct {
-	id  data.ID
-	row int64
-}
-
-// Open opens a directory that [Record] has filled. Its error wraps
-// [ErrMissing] if the recording is not finished and [ErrCorrupt] if the files
-// do not fit together.
-func Open(dir string) (*Cache, error) {
-	m, err := readManifest(dir)
-	if err != nil {
-		return nil, err
-	}
-	l, err := m.layout()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Join(dir, manifestName), err)
-	}
-	if m.Rows == 0 {
-		return nil, fmt.Errorf("%w: %s: its recording is not finished; Record goes on with it", ErrMissing, dir)
-	}
-	rows, err := os.Open(filepath.Join(dir, rowsName))
-	if err != nil {
-		return nil, fmt.Errorf("teacher: %w", err)
-	}
-	c := &Cache{dir: dir, manifest: m, layout: l, rows: rows}
-	if err := c.readIndex(); err != nil {
-		rows.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *Cache) readIndex() error {
-	info, err := c.rows.Stat()
-	if err != nil {
-		return fmt.Errorf("teacher: %w", err)
-	}
-	// By division: the product may overflow in a manifest that lies.
-	size := int64(c.layout.size)
-	if info.Size()/size != c.manifest.Rows || info.Size()%size != 0 {
-		return fmt.Errorf("%w: %s has %d bytes; want %d rows of %d", ErrCorrupt, c.rows.Name(), info.Size(), c.manifest.Rows, size)
-	}
-	var id [16]byte
-	c.index = make([]entry, c.manifest.Rows)
-	for row := range c.manifest.Rows {
-		if _, err := c.rows.ReadAt(id[:], row*size); err != nil {
-			return fmt.Errorf("teacher: %w", err)
-		}
-		c.index[row] = entry{rowID(id[:]), row}
-	}
-	slices.SortFunc(c.index, func(a, b entry) int { return compareIDs(a.id, b.id) })
-	for i := range len(c.index) - 1 {
-		if c.index[i].id == c.index[i+1].id {
-			return fmt.Errorf("%w: %s: %s is there twice", ErrCorrupt, c.dir, describe(c.index[i].id))
-		}
-	}
-	return nil
-}
-
-func compareIDs(a, b data.ID) int {
-	return cmp.Or(cmp.Compare(a.Sample, b.Sample), cmp.Compare(a.View, b.View))
+	readings sync.Pool
 }
 
 var errNotOpen = errors.New("teacher: the Cache is not open; want one from Open or Record")
 
 // opened is errNotOpen for a Cache that is nil or zero.
 func (c *Cache) opened() error {
-	if c == nil || c.rows == nil {
+	if c == nil || len(c.parts) == 0 {
 		return errNotOpen
 	}
 	return nil
@@ -122,10 +58,43 @@ func (c *Cache) Close() error {
 	if err := c.opened(); err != nil {
 		return err
 	}
-	if err := c.rows.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("teacher: %w", err)
+	return c.closeParts()
+}
+
+func (c *Cache) closeParts() (err error) {
+	for _, p := range c.parts {
+		if e := p.rows.Close(); e != nil && !errors.Is(e, os.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("teacher: %w", e))
+		}
 	}
-	return nil
+	return err
+}
+
+// Rows says how many rows the cache holds, and how many its whole recording has.
+// They differ only where [OpenPart] or the Record of a shard opened it.
+func (c *Cache) Rows() (held, total int64) {
+	if c.opened() != nil {
+		return 0, 0
+	}
+	return int64(len(c.index)), c.manifest.Total
+}
+
+// Missing yields the ids of a set that the cache does not hold: of each sample
+// in as many views as were to be recorded, view after view.
+func (c *Cache) Missing(set data.Set) iter.Seq[data.ID] {
+	return func(yield func(data.ID) bool) {
+		if c.opened() != nil || set == nil {
+			return
+		}
+		for view := range c.manifest.Views {
+			for i := range set.Len() {
+				id := data.ID{Sample: set.ID(i), View: view}
+				if _, ok := c.find(id); !ok && !yield(id) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Card implements [Teacher]. Fingerprint is that of the recorded teacher,
@@ -175,20 +144,7 @@ func (c *Cache) answer(ctx context.Context, b data.Batch, s data.Signals) (data.
 	for _, column := range c.layout.signals {
 		s[column.name] = room(s[column.name], column.field, b.N)
 	}
-	rows, _ := c.readers.Get().(*reader)
-	if rows == nil {
-		rows = &reader{Cache: c, row: make([]byte, c.layout.size)}
-	}
-	defer c.readers.Put(rows)
-	for r := range b.N {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("teacher: %w", err)
-		}
-		if err := rows.read(b, s, r); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return s, c.read(ctx, b, s)
 }
 
 func (c *Cache) checkBatch(b data.Batch) error {
@@ -206,36 +162,6 @@ func (c *Cache) checkBatch(b data.Batch) error {
 		if err := checkTensor("input", column.name, column.field, rows, t); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// A reader reads rows of a cache, one at a time.
-type reader struct {
-	*Cache
-	row   []byte
-	input []byte // what is hashed
-}
-
-// read reads the answer to sample r of a batch.
-func (c *reader) read(b data.Batch, s data.Signals, r int) error {
-	id, row := b.ID[r], c.row
-	i, ok := slices.BinarySearchFunc(c.index, id, func(e entry, id data.ID) int { return compareIDs(e.id, id) })
-	if !ok {
-		return fmt.Errorf("%w: %s: %s", ErrMissing, c.dir, describe(id))
-	}
-	if _, err := c.rows.ReadAt(row, c.index[i].row*int64(len(row))); err != nil && err != io.EOF {
-		return fmt.Errorf("teacher: %s: %w", describe(id), err)
-	} else if err == io.EOF || !intact(row, id) {
-		return fmt.Errorf("%w: %s: %s does not match its checksum", ErrCorrupt, c.dir, describe(id))
-	}
-	c.input = c.layout.appendInput(c.input[:0], b, r)
-	if hash := sha256.Sum256(c.input); !bytes.Equal(row[16:rowHead], hash[:rowHead-16]) {
-		return fmt.Errorf("%w: %s: %s has another input than when it was recorded; if it is another sample, it wants an id of its own (see data.Memory.WithIDs)",
-			ErrStale, c.dir, describe(id))
-	}
-	if err := c.layout.read(row, s, r); err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, c.dir, describe(id), err)
 	}
 	return nil
 }

@@ -231,7 +231,7 @@ func TestCacheForgedClass(t *testing.T) {
 	row := []byte(files(t, dir)[rowsName][:c.layout.size])
 	ids := rowHead + 2*4
 	row[ids] = 6
-	binary.LittleEndian.PutUint32(row[len(row)-rowTail:], crc32.Checksum(row[:len(row)-rowTail], castagnoli))
+	binary.LittleEndian.PutUint32(row[len(row)-rowTail:], crc32.ChecksumIEEE(row[:len(row)-rowTail]))
 	restore(t, dir, c.manifest, string(row)+files(t, dir)[rowsName][c.layout.size:])
 	_, err := c.Teach(t.Context(), batchOf(t, set, 0))
 	wantError(t, err, ErrCorrupt, "sample 100, view 0", "class 6 of 6")
@@ -255,7 +255,7 @@ func TestOpenRefuses(t *testing.T) {
 		word                 string
 	}{
 		{"not JSON", "{", rows, ErrCorrupt, manifestName},
-		{"format", edit(`"format": 1`, `"format": 2`), rows, ErrCorrupt, "format 2; want 1"},
+		{"format", edit(`"format": 2`, `"format": 1`), rows, ErrCorrupt, "format 1; want 2"},
 		{"digest", edit(`"teacher": "09`, `"teacher": "`), rows, ErrCorrupt, "62 characters"},
 		{"not hexadecimal", edit(`"teacher": "09`, `"teacher": "xx`), rows, ErrCorrupt, "invalid"},
 		{"dtype", edit(`"float32"`, `"float8"`), rows, ErrCorrupt, "dtype"},
@@ -268,8 +268,12 @@ func TestOpenRefuses(t *testing.T) {
         67108864`), rows, ErrCorrupt, "shape"},
 		{"views", edit(`"views": 1`, `"views": 0`), rows, ErrCorrupt, "views"},
 		{"name twice", edit(`"x"`, `"mask"`), rows, ErrCorrupt, `"mask" is out of order`},
-		{"negative", edit(`"rows": 7`, `"rows": -7`), rows, ErrCorrupt, "-7 rows"},
-		{"too many", edit(`"rows": 7`, `"rows": 9223372036854775807`), rows, ErrCorrupt, "bytes"},
+		{"negative", edit(`"rows": 7`, `"rows": -7`), rows, ErrCorrupt, "-7 rows; want 7"},
+		{"too many", strings.ReplaceAll(good[manifestName], ": 7", ": 9223372036854775807"), rows, ErrCorrupt, "bytes"},
+		{"no rows", edit(`"total": 7`, `"total": 0`), rows, ErrCorrupt, "0 rows of 1 views"},
+		{"no shards", edit(`"shards": 1`, `"shards": 0`), rows, ErrCorrupt, "shard 0 of 0"},
+		{"shard", edit(`"shard": 0`, `"shard": 1`), rows, ErrCorrupt, "shard 1 of 1"},
+		{"shards of nothing", edit(`"shards": 1`, `"shards": 8`), rows, ErrCorrupt, "shard 0 of 8 of 7 rows"},
 		{"unfinished", edit(`"rows": 7`, `"rows": 0`), rows, ErrMissing, "not finished"},
 		{"short", good[manifestName], rows[:len(rows)-1], ErrCorrupt, "want 7 rows"},
 		{"long", good[manifestName], rows + "x", ErrCorrupt, "want 7 rows"},
@@ -353,12 +357,26 @@ func FuzzOpen(f *testing.F) {
 	record(f, toy(1), set, dir, Recording{TopK: 2, Half: true})
 	top := files(f, dir)
 	f.Add([]byte(top[manifestName]), []byte(top[rowsName]))
-	f.Add([]byte(`{"format":1,"rows":1,"views":1}`), []byte{})
+	f.Add([]byte(`{"format":2,"rows":1,"total":1,"shards":1,"views":1}`), []byte{})
 	b := batchOf(f, set, 0)
 	f.Fuzz(func(t *testing.T, manifest, rows []byte) {
 		dir := t.TempDir()
 		writeFiles(t, dir, string(manifest), string(rows))
 		c, err := Open(dir)
+		part, errPart := OpenPart(dir)
+		if errPart != nil {
+			if err == nil {
+				t.Fatalf("Open opens what OpenPart does not: %v", errPart)
+			}
+			return
+		}
+		defer part.Close()
+		if held, total := part.Rows(); held > total || held*int64(part.layout.size) > int64(len(rows)) {
+			t.Fatalf("%d rows of %d in %d bytes", held, total, len(rows))
+		}
+		if _, err := part.Teach(t.Context(), b); err == nil && len(part.index) < b.N {
+			t.Error("it answers what it does not hold")
+		}
 		if err != nil {
 			return
 		}
@@ -438,7 +456,7 @@ func BenchmarkTeach(b *testing.B) {
 		b.SetBytes(int64(64 * c.layout.size))
 		for b.Loop() {
 			for _, id := range batch.ID {
-				if _, err := c.rows.ReadAt(row, int64(id.Sample)*int64(len(row))); err != nil {
+				if _, err := c.parts[0].rows.ReadAt(row, int64(id.Sample)*int64(len(row))); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -449,7 +467,7 @@ func BenchmarkTeach(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	c, _ := thousand(b, Recording{})
 	for b.Loop() {
-		again, err := Open(c.dir)
+		again, err := Open(c.parts[0].dir)
 		if err != nil {
 			b.Fatal(err)
 		}

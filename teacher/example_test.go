@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 
 	"gorgonia.org/tensor"
 
@@ -136,6 +137,51 @@ func ExampleOr() {
 	// Output:
 	// true
 	// [0 3] <nil>
+}
+
+// Three machines record a shard each, in a directory of its own; then the shards
+// are one cache. Here the machines take turns.
+func ExampleOpen_shards() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "parity")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	var dirs []string
+	for machine := range 3 {
+		shard := filepath.Join(dir, fmt.Sprint("shard", machine))
+		c, err := teacher.Record(ctx, parity, numbers{}, shard, teacher.Recording{Shard: machine, Shards: 3})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(c.Rows())
+		c.Close()
+		dirs = append(dirs, shard)
+	}
+
+	part, err := teacher.OpenPart(dirs[0], dirs[2]) // one is late
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer part.Close()
+	for id := range part.Missing(numbers{}) {
+		fmt.Println("missing:", id.Sample)
+	}
+
+	cache, err := teacher.Open(dirs...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close()
+	fmt.Println(cache.Rows())
+	// Output:
+	// 2 5
+	// 2 5
+	// 1 5
+	// missing: 2
+	// missing: 3
+	// 5 5
 }
 
 // Two teachers side by side.

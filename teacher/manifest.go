@@ -22,14 +22,17 @@ import (
 const (
 	manifestName = "manifest.json"
 	rowsName     = "rows"
-	format       = 1
+	format       = 2
 	maxManifest  = 64 << 20 // bytes; room for the names of a million classes
 )
 
 // A manifest says what a cache is a recording of.
 type manifest struct {
 	Format int   `json:"format"`
-	Rows   int64 `json:"rows"` // 0 until all are there
+	Rows   int64 `json:"rows"`  // of the directory; 0 until all are there
+	Total  int64 `json:"total"` // of the recording
+	Shard  int   `json:"shard"` // which rows the directory is for: see span
+	Shards int   `json:"shards"`
 
 	Teacher digest   `json:"teacher"`
 	Classes []string `json:"classes,omitempty"`
@@ -44,6 +47,19 @@ type manifest struct {
 	DataClasses digest  `json:"data_classes"`
 	Inputs      []field `json:"inputs"`
 	Views       uint64  `json:"views"`
+}
+
+// span is which rows of the recording the directory is for, from the first on.
+// The rows are shared out evenly, in order; the first shards have one more where
+// they must.
+func (m manifest) span() (first, rows int64) {
+	shard, shards := int64(m.Shard), int64(m.Shards)
+	rows, more := m.Total/shards, m.Total%shards
+	first = shard*rows + min(shard, more)
+	if shard < more {
+		rows++
+	}
+	return first, rows
 }
 
 // A field is a data.Field with its name.
@@ -243,8 +259,13 @@ func (m manifest) traits(now manifest) []trait {
 	}
 }
 
-// allTraits are those that one recording needs to be the other.
+// allTraits are those that the recording of a directory needs to be the other.
 func (m manifest) allTraits(now manifest) []trait {
+	return append(m.recordingTraits(now), trait{"Recording.Shard", m.Shard, now.Shard})
+}
+
+// recordingTraits are those that all shards of a recording have in common.
+func (m manifest) recordingTraits(now manifest) []trait {
 	return append([]trait{
 		{"teacher fingerprint", m.Teacher, now.Teacher},
 		{"classes", m.Classes, now.Classes},
@@ -254,14 +275,24 @@ func (m manifest) allTraits(now manifest) []trait {
 		{"Recording.Temps", m.Temps, now.Temps},
 	}, append(m.traits(now),
 		trait{"data fingerprint", m.Data, now.Data},
-		trait{"views", m.Views, now.Views})...)
+		trait{"views", m.Views, now.Views},
+		trait{"number of rows", m.Total, now.Total},
+		trait{"Recording.Shards", m.Shards, now.Shards})...)
 }
 
 // same is ErrStale, naming the first trait that differs, if one does.
 func same(dir string, traits []trait) error {
+	if t := differing(traits); t != nil {
+		return fmt.Errorf("%w: %s: %s was %.80s when it was recorded and is %.80s", ErrStale, dir, t.what, text(t.recorded), text(t.is))
+	}
+	return nil
+}
+
+// differing is the first trait that differs, or nil.
+func differing(traits []trait) *trait {
 	for _, t := range traits {
-		if was, is := text(t.recorded), text(t.is); was != is {
-			return fmt.Errorf("%w: %s: %s was %.80s when it was recorded and is %.80s", ErrStale, dir, t.what, was, is)
+		if text(t.recorded) != text(t.is) {
+			return &t
 		}
 	}
 	return nil
@@ -306,8 +337,14 @@ func parseManifest(raw []byte) (manifest, error) {
 	if m.Format != format {
 		return m, fmt.Errorf("it has format %d; want %d", m.Format, format)
 	}
-	if m.Rows < 0 || m.Views < 1 {
-		return m, fmt.Errorf("it has %d rows of %d views; want 0 or more of 1 or more", m.Rows, m.Views)
+	if m.Total < 1 || m.Views < 1 {
+		return m, fmt.Errorf("it has %d rows of %d views; want 1 or more of both", m.Total, m.Views)
+	}
+	if m.Shard < 0 || m.Shard >= m.Shards || int64(m.Shards) > m.Total {
+		return m, fmt.Errorf("it is shard %d of %d of %d rows; want shards of 1 row or more", m.Shard, m.Shards, m.Total)
+	}
+	if _, all := m.span(); m.Rows != 0 && m.Rows != all {
+		return m, fmt.Errorf("it has %d rows; want %d, or 0 until all are there", m.Rows, all)
 	}
 	return m, nil
 }
@@ -319,15 +356,16 @@ func (m manifest) write(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
-	file, err := os.CreateTemp(dir, manifestName+".*")
+	// One name, for there is one writer: if that is killed, the next writes over it.
+	path := filepath.Join(dir, manifestName)
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
-	defer os.Remove(file.Name()) // fails once it is renamed
 	_, err = file.Write(append(raw, '\n'))
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, manifestName))
+		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)

@@ -1,13 +1,10 @@
 package teacher
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -37,8 +34,17 @@ type Recording struct {
 	Temps []float64
 	// Batch is how many samples the teacher is asked at once; 0 means 64.
 	Batch int
+	// Shard, of Shards, records one of so many parts of the rows into a directory
+	// of its own: machines that know nothing of each other record one each, for
+	// [Open] or [Merge] to put together. The first is 0. Shards of 0 means 1, the
+	// whole recording.
+	Shard, Shards int
+	// Workers is how many goroutines read the samples of a batch. 0 means as
+	// many as there are processors where the set decodes images, else 1.
+	Workers int
 	// Progress, unless it is nil, is called before the first batch and after
-	// each with the number of rows that are on disk and that there will be.
+	// each with the number of rows that are on disk and that there will be, those
+	// of the shard.
 	Progress func(done, total int)
 }
 
@@ -59,20 +65,26 @@ const syncEvery = 64
 // bound, and answers that [Check] refuses. A panic of the teacher becomes an
 // error; one of Progress passes through. The teacher is asked about a batch
 // while the one before it is written and the one after it is read: in order, one
-// call at a time, and not while Progress is called. Only one Record may write to
-// a directory at a time.
+// call at a time, and not while Progress is called.
+//
+// One Record or [Merge] at a time writes to a directory: others fail with
+// [ErrBusy], in whatever process, where the file system knows locks. A recording
+// that is finished is only read, by as many as like.
 func Record(ctx context.Context, t Teacher, set data.Set, dir string, r Recording) (*Cache, error) {
 	rec, err := r.prepare(t, set, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.run(ctx); err != nil {
+	if rec.finished() {
+		rec.report(rec.rows)
+	} else if err := rec.run(ctx); err != nil {
 		return nil, err
 	}
-	return Open(dir)
+	return open([]string{dir}, rec.manifest.Shards > 1)
 }
 
-// A recorder is a Record under way.
+// A recorder is a Record under way. It numbers rows from the first of its shard
+// on.
 type recorder struct {
 	Recording
 	teacher  Teacher
@@ -83,11 +95,11 @@ type recorder struct {
 	dir      string
 	manifest manifest
 	layout   layout
-	total    int
+	first    int // row of the recording that is row 0
+	rows     int
 }
 
-// prepare validates everything, and creates the directory or compares it with
-// the manifest that is there.
+// prepare validates everything.
 func (r Recording) prepare(t Teacher, set data.Set, dir string) (*recorder, error) {
 	if t == nil || set == nil {
 		return nil, errors.New("teacher: Record has no teacher or no set; want both")
@@ -95,46 +107,65 @@ func (r Recording) prepare(t Teacher, set data.Set, dir string) (*recorder, erro
 	if dir == "" {
 		return nil, errors.New("teacher: Record's dir is empty; want a directory")
 	}
-	if r.Batch < 0 {
-		return nil, fmt.Errorf("teacher: Recording.Batch is %d; want 0 or more", r.Batch)
-	}
-	if r.Batch == 0 {
-		r.Batch = 64
-	}
-	if r.TopK > 0 && r.Temps == nil {
-		r.Temps = []float64{1}
+	if err := r.setDefaults(); err != nil {
+		return nil, err
 	}
 	rec := &recorder{Recording: r, teacher: t, set: set, spec: set.Spec(), dir: dir}
-	if err := rec.checkSet(); err != nil {
+	total, err := rec.checkSet()
+	if err != nil {
 		return nil, err
 	}
 	if err := rec.checkTeacher(); err != nil {
 		return nil, err
 	}
-	rec.manifest = rec.describe()
-	var err error
+	rec.manifest = rec.describe(total)
+	first, rows := rec.manifest.span()
+	rec.first, rec.rows = int(first), int(rows)
 	if rec.layout, err = rec.manifest.layout(); err != nil {
 		return nil, err
 	}
 	rec.stored = rec.manifest.card(rec.layout)
-	return rec, rec.claim()
+	return rec, nil
 }
 
-func (rec *recorder) checkSet() error {
+func (r *Recording) setDefaults() error {
+	switch {
+	case r.Batch < 0:
+		return fmt.Errorf("teacher: Recording.Batch is %d; want 0 or more", r.Batch)
+	case r.Workers < 0:
+		return fmt.Errorf("teacher: Recording.Workers is %d; want 0 or more", r.Workers)
+	case r.Shards < 0:
+		return fmt.Errorf("teacher: Recording.Shards is %d; want 0 or more", r.Shards)
+	}
+	r.Batch, r.Shards = cmp.Or(r.Batch, 64), cmp.Or(r.Shards, 1)
+	if r.Shard < 0 || r.Shard >= r.Shards {
+		return fmt.Errorf("teacher: Recording.Shard is %d of %d Shards; want 0 to %d", r.Shard, r.Shards, r.Shards-1)
+	}
+	if r.TopK > 0 && r.Temps == nil {
+		r.Temps = []float64{1}
+	}
+	return nil
+}
+
+// checkSet is how many rows the whole set has.
+func (rec *recorder) checkSet() (rows int, err error) {
 	if rec.TopK > 0 && rec.spec.Task != data.Classification {
-		return fmt.Errorf("teacher: Recording.TopK is %d for a set of %v; want 0, for the logits are no classes", rec.TopK, rec.spec.Task)
+		return 0, fmt.Errorf("teacher: Recording.TopK is %d for a set of %v; want 0, for the logits are no classes", rec.TopK, rec.spec.Task)
 	}
 	if rec.spec.Views < 1 {
-		return errors.New("teacher: Spec.Views is 0: unbounded views cannot be cached; want 1 or more")
+		return 0, errors.New("teacher: Spec.Views is 0: unbounded views cannot be cached; want 1 or more")
 	}
 	if rec.spec.Fingerprint == [32]byte{} {
-		return errors.New("teacher: Spec.Fingerprint is zero; want a hash of the data")
+		return 0, errors.New("teacher: Spec.Fingerprint is zero; want a hash of the data")
 	}
 	n := rec.set.Len()
 	if n < 1 || n > math.MaxInt/rec.spec.Views {
-		return fmt.Errorf("teacher: Set.Len is %d, with %d views; want 1 sample or more", n, rec.spec.Views)
+		return 0, fmt.Errorf("teacher: Set.Len is %d, with %d views; want 1 sample or more", n, rec.spec.Views)
 	}
-	rec.total = n * rec.spec.Views
+	rows = n * rec.spec.Views
+	if rec.Shards > rows {
+		return 0, fmt.Errorf("teacher: Recording.Shards is %d for %d rows; want a row for each", rec.Shards, rows)
+	}
 	ids := make([]uint64, n)
 	for i := range ids {
 		ids[i] = rec.set.ID(i)
@@ -142,10 +173,10 @@ func (rec *recorder) checkSet() error {
 	slices.Sort(ids)
 	for i := range n - 1 {
 		if ids[i] == ids[i+1] {
-			return fmt.Errorf("teacher: Set.ID gives two samples the id %d; want an id for each", ids[i])
+			return 0, fmt.Errorf("teacher: Set.ID gives two samples the id %d; want an id for each", ids[i])
 		}
 	}
-	return nil
+	return rows, nil
 }
 
 func (rec *recorder) checkTeacher() error {
@@ -176,9 +207,10 @@ func (rec *recorder) checkTeacher() error {
 	return card.Validate()
 }
 
-func (rec *recorder) describe() manifest {
+func (rec *recorder) describe(rows int) manifest {
 	m := describeData(rec.spec)
 	m.Format = format
+	m.Total, m.Shard, m.Shards = int64(rows), rec.Shard, rec.Shards
 	m.Teacher = rec.card.Fingerprint
 	m.Classes = append(m.Classes, rec.card.Classes...)
 	m.Signals = fields(rec.card.Signals)
@@ -186,47 +218,42 @@ func (rec *recorder) describe() manifest {
 	return m
 }
 
-// claim makes the directory that of the manifest.
-func (rec *recorder) claim() error {
-	if err := os.MkdirAll(rec.dir, 0o755); err != nil {
-		return fmt.Errorf("teacher: %w", err)
+// finished says that the directory has all rows as they should be. It does not
+// write, so others may be reading them.
+func (rec *recorder) finished() bool {
+	m, err := readManifest(rec.dir)
+	if err != nil || m.Rows == 0 || differing(m.allTraits(rec.manifest)) != nil {
+		return false
 	}
-	old, err := readManifest(rec.dir)
-	if err == nil {
-		rec.manifest.Rows = old.Rows
-		return same(rec.dir, old.allTraits(rec.manifest))
+	file, err := os.Open(filepath.Join(rec.dir, rowsName))
+	if err != nil {
+		return false
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	defer file.Close()
+	done, err := rec.good(file)
+	if err != nil || done < rec.rows {
+		return false
 	}
-	// Record writes the manifest first: rows without one are another's.
-	path := filepath.Join(rec.dir, rowsName)
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("teacher: %s: %w, without a manifest; want another directory", path, fs.ErrExist)
-	}
-	return rec.manifest.write(rec.dir)
+	info, err := file.Stat()
+	return err == nil && info.Size() == int64(done)*int64(rec.layout.size)
 }
 
 // run writes the rows that are missing, then the manifest that says so.
 func (rec *recorder) run(ctx context.Context) (err error) {
-	file, err := os.OpenFile(filepath.Join(rec.dir, rowsName), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := claim(rec.dir, rec.manifest)
 	if err != nil {
-		return fmt.Errorf("teacher: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	done, err := rec.resume(file)
-	if err != nil {
-		return fmt.Errorf("teacher: %w", err)
-	}
-	rec.report(done)
-	if err := rec.answer(ctx, file, done); err != nil {
 		return err
 	}
-	if rec.manifest.Rows == int64(rec.total) {
-		return nil
+	defer func() { err = errors.Join(err, f.close()) }()
+	done, err := rec.resume(f)
+	if err != nil {
+		return err
 	}
-	rec.manifest.Rows = int64(rec.total)
-	return rec.manifest.write(rec.dir)
+	rec.report(done)
+	if err := rec.answer(ctx, f.rows, done); err != nil {
+		return err
+	}
+	return f.say(int64(rec.rows))
 }
 
 // answer records all rows from row number done on. While the answers to one
@@ -243,7 +270,7 @@ func (rec *recorder) answer(ctx context.Context, file *os.File, done int) error 
 			return err
 		}
 		batches++
-		last := done+a.batch.N == rec.total
+		last := done+a.batch.N == rec.rows
 		all.During(func() { err = rec.write(file, done, a, last || batches%syncEvery == 0) })
 		if err != nil {
 			return fmt.Errorf("teacher: %w", err)
@@ -279,8 +306,8 @@ func (rec *recorder) answers(ctx context.Context, done int) iter.Seq2[answered, 
 // batches yields the batches from row number done on.
 func (rec *recorder) batches(done int) iter.Seq2[data.Batch, error] {
 	return func(yield func(data.Batch, error) bool) {
-		for ; done < rec.total; done += rec.Batch {
-			b, err := rec.batch(done, min(rec.Batch, rec.total-done))
+		for ; done < rec.rows; done += rec.Batch {
+			b, err := rec.batch(done, min(rec.Batch, rec.rows-done))
 			if !yield(b, err) || err != nil {
 				return
 			}
@@ -290,38 +317,46 @@ func (rec *recorder) batches(done int) iter.Seq2[data.Batch, error] {
 
 func (rec *recorder) report(done int) {
 	if rec.Progress != nil {
-		rec.Progress(done, rec.total)
+		rec.Progress(done, rec.rows)
 	}
 }
 
 // resume is how many rows of the file are good. It cuts off the rest, and
 // what is left of a batch: asked half of it, a teacher may round differently.
-func (rec *recorder) resume(file *os.File) (int, error) {
-	in := bufio.NewReaderSize(file, 1<<20)
-	row := make([]byte, rec.layout.size)
-	done := 0
-	for ; done < rec.total; done++ {
-		_, err := io.ReadFull(in, row)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		if !intact(row, rec.id(done)) {
-			break
-		}
+func (rec *recorder) resume(f *folder) (int, error) {
+	done, err := rec.good(f.rows)
+	if err != nil {
+		return 0, err
 	}
-	if done < rec.total {
+	if done < rec.rows {
 		done -= done % rec.Batch
+		err = f.say(0)
 	}
-	return done, file.Truncate(int64(done) * int64(rec.layout.size))
+	if err == nil {
+		err = f.rows.Truncate(int64(done) * int64(rec.layout.size))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("teacher: %w", err)
+	}
+	return done, nil
 }
 
-// id is that of a row: view after view of the whole set.
+// good is how many rows a file begins with that need not be recorded again.
+func (rec *recorder) good(file *os.File) (int, error) {
+	n, err := scan(file, rec.layout.size, int64(rec.rows), func(i int64, row []byte) bool { return intact(row, rec.id(int(i))) })
+	return int(n), err
+}
+
+// sample is which sample of the set a row is of, and which view: view after view
+// of the whole set.
+func (rec *recorder) sample(row int) (i int, view uint64) {
+	row += rec.first
+	return row % rec.set.Len(), uint64(row / rec.set.Len())
+}
+
 func (rec *recorder) id(row int) data.ID {
-	n := rec.set.Len()
-	return data.ID{Sample: rec.set.ID(row % n), View: uint64(row / n)}
+	i, view := rec.sample(row)
+	return data.ID{Sample: rec.set.ID(i), View: view}
 }
 
 // write writes the rows of a batch, from row number first on, and makes sure
@@ -341,8 +376,8 @@ func (rec *recorder) write(file *os.File, first int, a answered, sync bool) erro
 // batch reads the samples of n rows.
 func (rec *recorder) batch(first, n int) (data.Batch, error) {
 	b, err := data.NewBatch(rec.spec, rec.Batch)
-	for row := first; row < first+n && err == nil; row++ {
-		err = b.Append(rec.set, row%rec.set.Len(), uint64(row/rec.set.Len()))
+	if err == nil {
+		err = b.AppendAll(rec.set, n, rec.Workers, func(r int) (int, uint64) { return rec.sample(first + r) })
 	}
 	if err != nil {
 		return b, fmt.Errorf("teacher: %w", err)

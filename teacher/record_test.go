@@ -3,6 +3,7 @@ package teacher
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,7 +96,8 @@ func asks(good, total int) int {
 
 func restore(t *testing.T, dir string, m manifest, rows string) {
 	t.Helper()
-	if err := errors.Join(m.write(dir), os.WriteFile(filepath.Join(dir, rowsName), []byte(rows), 0o644)); err != nil {
+	raw, err := json.MarshalIndent(m, "", "  ") // as manifest.write, which waits for the disk
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, manifestName), append(raw, '\n'), 0o644), os.WriteFile(filepath.Join(dir, rowsName), []byte(rows), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -249,6 +251,12 @@ func TestRecordRefuses(t *testing.T) {
 		{toy(1), toySet{spec: func(s *data.Spec) { s.In = nil }}, Recording{}, "no input"},
 		{toy(1), toySet{ids: func(i int) uint64 { return uint64(i % 6) }}, Recording{}, "two samples the id 0"},
 		{toy(1), set, Recording{Batch: -1}, "Recording.Batch is -1"},
+		{toy(1), set, Recording{Workers: -1}, "Recording.Workers is -1; want 0 or more"},
+		{toy(1), set, Recording{Shards: -1}, "Recording.Shards is -1; want 0 or more"},
+		{toy(1), set, Recording{Shard: 3, Shards: 3}, "Recording.Shard is 3 of 3 Shards; want 0 to 2"},
+		{toy(1), set, Recording{Shard: -1, Shards: 3}, "Recording.Shard is -1 of 3 Shards; want 0 to 2"},
+		{toy(1), set, Recording{Shard: 1}, "Recording.Shard is 1 of 1 Shards; want 0 to 0"},
+		{toy(1), set, Recording{Shards: 8}, "Recording.Shards is 8 for 7 rows; want a row for each"},
 		{toy(1), set, Recording{Signals: []string{Logits, "hidden"}}, `"hidden"`},
 		{toy(1), set, Recording{Signals: []string{}}, "Card.Signals is empty"},
 		{toy(1), set, Recording{TopK: -1}, "Recording.TopK is -1"},

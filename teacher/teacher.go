@@ -16,6 +16,21 @@
 // A cache answers what was recorded and nothing else; [Or] asks the teacher
 // itself about the rest, such as validation rows: teacher.Or(c, t).
 //
+// What one machine would take long to record, many do: each records a shard into
+// a directory of its own, under whatever scheduler, and [Open] reads them as one
+// cache where they lie, or [Merge] copies them to one directory.
+//
+//	r := teacher.Recording{Shard: 2, Shards: 8}     // on the third of eight
+//	_, err := teacher.Record(ctx, t, train, "runs/teacher-2", r)
+//
+// A directory has two files. "manifest.json" says of which teacher, data,
+// settings and shard it is a recording, and how many rows there are once all are;
+// it is replaced as a whole. "rows" has them one after the other, in one size,
+// each with its id, a CRC-32 of the inputs and one of itself. So a process may be
+// killed at any byte: [Record] goes on after the last good batch, to the same
+// files, and [OpenPart] opens what there is meanwhile. One process at a time
+// writes to a directory, and any number read it.
+//
 // A teacher is never trained through, and a run never writes to it.
 package teacher
 

@@ -46,11 +46,15 @@ func halves(x []float32) []uint16 {
 }
 
 func widenAll(dst []float32, src []uint16) {
-	each(len(src), 4, func(from, to int) {
-		for i, h := range src[from:to] {
-			dst[from+i] = fromHalf(h)
-		}
-	})
+	each(len(src), 4, func(from, to int) { Widen(dst[from:to], src[from:to]) })
+}
+
+// Widen converts the elements of src, which is exact.
+func Widen(dst []float32, src []uint16) {
+	done := widenFast(dst, src)
+	for i, h := range src[done:] {
+		dst[done+i] = fromHalf(h)
+	}
 }
 
 // toHalf rounds to the nearest float16, and to the even one of two.

@@ -22,6 +22,24 @@ func TestHalfIsExact(t *testing.T) {
 	}
 }
 
+func TestWiden(t *testing.T) {
+	src, want := make([]uint16, 1<<16), make([]float32, 1<<16)
+	for i := range src {
+		src[i], want[i] = uint16(i), float16.Frombits(uint16(i)).Float32()
+	}
+	paths(t, func(t *testing.T) {
+		for _, from := range []int{0, 1, 7, 0x7bf9} {
+			for _, n := range []int{0, 1, 7, 8, 9, 100, 1<<16 - 0x7bf9} {
+				got, intact := guarded(make([]float32, n))
+				Widen(got, src[from:from+n])
+				if !intact() || !same(got, want[from:from+n]) {
+					t.Fatalf("%d elements from %#04x are wrong, or something beside them", n, from)
+				}
+			}
+		}
+	})
+}
+
 func TestToHalf(t *testing.T) {
 	check := func(v float32) {
 		t.Helper()

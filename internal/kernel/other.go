@@ -24,6 +24,8 @@ func (o *Adam[F]) fast(w, g, m, v []F) int { return 0 }
 
 func (o *SGD[F]) fast(w, g, v []F) int { return 0 }
 
+func widenFast(dst []float32, src []uint16) int { return 0 }
+
 func activateFast[F Float](y, x []F, act Act) int { return 0 }
 
 func activateGradFast[F Float](dx, y, dy []F, act Act) int { return 0 }

@@ -53,6 +53,14 @@ func (o *SGD[F]) fast(w, g, v []F) int {
 	return n
 }
 
+func widenFast(dst []float32, src []uint16) int {
+	n := vectors[float32](len(src))
+	if n > 0 {
+		widen(n, &dst[:n][0], &src[0])
+	}
+	return n
+}
+
 func (a Act) fast(y, x *float32, n int) {
 	switch a.kind() {
 	case ReLU:

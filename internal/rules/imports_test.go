@@ -40,7 +40,7 @@ var may = []rule{
 	{"data/...", "data/... gorgonia.org/tensor"},
 	{"student/infer", "internal/kernel internal/plan internal/safetensors"},
 	{"student/...", "data/... student/... internal/..." + gorgonia},
-	{"teacher/...", "data/... student/... teacher/... internal/... gorgonia.org/tensor github.com/x448/float16"},
+	{"teacher/...", "data/... student/... teacher/... internal/... gorgonia.org/tensor github.com/x448/float16 golang.org/x/sys/windows"},
 	{"distill/report", public + "internal/... gonum.org/v1/plot/... google.golang.org/protobuf/encoding/protowire"},
 	{"distill/progress", public + "github.com/schollz/progressbar/v3 golang.org/x/term"},
 	{"distill/study", public + "gonum.org/v1/gonum/... golang.org/x/sync/errgroup"},
