@@ -72,6 +72,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("the output lacks %q:\n%s", want, log.String())
 		}
 	}
+	if page := content(t, o, "report.html"); !bytes.Contains(page, []byte("only-7-8")) || !bytes.Contains(page, []byte("data:image/png;base64")) {
+		t.Error("report.html lacks an arm, or the images that teacher and students disagree about")
+	}
 	if lines := bytes.Count(content(t, o, "logs/distilled-seed-2.jsonl"), []byte("\n")); lines != 8 {
 		t.Errorf("the log of a run of 8 epochs has %d lines", lines)
 	}
@@ -96,7 +99,7 @@ func TestResumedRunHasTheSameBytes(t *testing.T) {
 	if err := run(t.Context(), io.Discard, parts, quickly); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"summary.json", "logs/teacher-seed-1.jsonl", "logs/alone-seed-2.jsonl", "logits/seed-2/rows"} {
+	for _, name := range []string{"summary.json", "logs/teacher-seed-1.jsonl", "logs/alone-seed-2.jsonl", "logits/seed-2/rows", "report.html"} {
 		if !bytes.Equal(content(t, whole, name), content(t, parts, name)) {
 			t.Errorf("%s is not the same after the run was stopped and resumed", name)
 		}

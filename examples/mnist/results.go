@@ -15,8 +15,10 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/distill/report"
 	"github.com/godistill/godistill/distill/study"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/teacher"
 )
 
 // A line is an observer that says when a run is done.
@@ -130,7 +132,7 @@ func heats(temperatures []float64, outcomes study.Outcomes) (all []heat) {
 }
 
 // publish writes down what the table came to, and prints it.
-func (l *lab) publish(t table) error {
+func (l *lab) publish(ctx context.Context, t table) error {
 	s, err := l.summarise(t)
 	if err != nil {
 		return err
@@ -143,7 +145,38 @@ func (l *lab) publish(t table) error {
 		return err
 	}
 	s.print(l.log)
-	return l.keepLogs(t)
+	if err := l.keepLogs(t); err != nil {
+		return err
+	}
+	return l.page(ctx, t)
+}
+
+// page writes report.html: all arms, and the students of the first seed beside
+// their teacher.
+func (l *lab) page(ctx context.Context, t table) error {
+	main, err := report.Arms(t.main)
+	if err != nil {
+		return err
+	}
+	others, err := report.Arms(slices.Concat(t.teachers, t.wide, t.narrow, t.without, t.only))
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		others[i].Control = "" // they are not all of a size
+	}
+	big, students := t.teachers[0].Students[0], t.main
+	seen, err := report.Examine(ctx, inOrder(l.test), teacher.Of(big),
+		report.Named{Name: "alone", Model: students[0].Students[0]}, report.Named{Name: "distilled", Model: students[1].Students[0]})
+	if err != nil {
+		return err
+	}
+	return report.Page{
+		Title:    "MNIST, after Hinton, Vinyals and Dean (2015)",
+		Note:     "Students whose transfer set lacked classes are shown as they were before their biases were corrected.",
+		Arms:     slices.Concat(main, others),
+		Examined: seen,
+	}.WriteFile(filepath.Join(l.Out, "report.html"))
 }
 
 // print is the table beside the paper's.

@@ -40,7 +40,7 @@ func run(ctx context.Context, log io.Writer, o Options, e effort) (err error) {
 	if err != nil {
 		return err
 	}
-	return l.publish(t)
+	return l.publish(ctx, t)
 }
 
 // A table is what the arms came to.
