@@ -1,0 +1,253 @@
+package kernel
+
+import "math"
+
+// Attention is what causal attention does with the positions of a sample: each
+// query sees the keys up to its own position (Vaswani et al. 2017, 1706.03762,
+// section 3.2). As many query heads side by side share a head of keys and values
+// as there are more of them (Ainslie et al. 2023, 2305.13245).
+//
+// Only the logarithm of the sum of each row of exponentials is kept: the gradient
+// computes scores again, a block of queries at a time (Dao et al. 2022,
+// 2205.14135). Memory is linear in the batch and in the number of positions.
+type Attention struct {
+	Heads  int // of queries
+	Shared int // heads of keys and values, which divide Heads
+	Width  int // elements of a head of a query or key
+	Values int // elements of a head of a value
+	// Queries and Keys are the positions of a sample. The queries are the last of
+	// them: all in training, those that are new with a cache of keys.
+	Queries, Keys int
+	Scale         float64 // of the scores, as 1/√Width
+}
+
+// Positions are rows of heads, of one position each: row r of a sample begins at
+// Data[r*Apart], and its samples are one after the other.
+type Positions[F Float] struct {
+	Data  []F
+	Apart int
+}
+
+// part is a head of a sample, from its position on.
+func (p Positions[F]) part(row, element int) matrix[F] {
+	return matrix[F]{p.Data[row*p.Apart+element:], p.Apart}
+}
+
+// queryBlock is how many queries are done at once: with fewer, less is computed
+// that they do not see, and with more, tiles are better used.
+const queryBlock = 32
+
+// Attend writes attention to y, for a number of samples, and the logarithm of the
+// sum of each row of exponentials to lse (samples, Heads, Queries). A rotary that
+// is not nil turns queries and keys first.
+func Attend[F Float](y Positions[F], lse []F, q, k, v Positions[F], samples int, a Attention, rotary *Rotary[F]) {
+	Rows(samples*a.Shared, a.cost(2), func(from, to int) {
+		for i := from; i < to; i++ {
+			w := newAttending(i, q, k, v, a, rotary)
+			w.y, w.lse = y, lse
+			w.forward()
+			giveBack(w.scratch)
+		}
+	})
+}
+
+// AttendGrad writes the gradients of q, k and v, given that of what Attend wrote
+// and its lse.
+func AttendGrad[F Float](dq, dk, dv Positions[F], lse []F, q, k, v, dy Positions[F], samples int, a Attention, rotary *Rotary[F]) {
+	Rows(samples*a.Shared, a.cost(5), func(from, to int) {
+		for i := from; i < to; i++ {
+			w := newAttending(i, q, k, v, a, rotary)
+			w.dq, w.dk, w.dv, w.lse, w.dy = dq, dk, dv, lse, dy
+			w.backward()
+			giveBack(w.scratch)
+		}
+	})
+}
+
+// cost is that of so many products of one shared head, of which half is seen.
+func (a Attention) cost(products int) int {
+	return products * a.Heads / a.Shared * a.Queries * (a.Keys + 1) / 2 * max(a.Width, a.Values)
+}
+
+// attending is one shared head of one sample at work, with the query heads that
+// it serves, one after the other.
+type attending[F Float] struct {
+	Attention
+	sample, shared int
+	q, k, v        Positions[F]
+	rotary         *Rotary[F]
+	lse            []F
+	y              Positions[F] // forward
+	dq, dk, dv, dy Positions[F] // backward
+
+	scratch *[]F
+	free    []F // of it
+}
+
+func newAttending[F Float](i int, q, k, v Positions[F], a Attention, rotary *Rotary[F]) *attending[F] {
+	w := &attending[F]{Attention: a, sample: i / a.Shared, shared: i % a.Shared, q: q, k: k, v: v, rotary: rotary}
+	w.scratch = borrow[F](w.room())
+	w.free = *w.scratch
+	return w
+}
+
+// room is the scratch of backward, which takes more than forward.
+func (a Attention) room() int {
+	right := 2*panelsSize(a.Keys, a.Width) + panelsSize(a.Width, a.Keys) + panelsSize(a.Keys, a.Values) +
+		panelsSize(a.Values, a.Keys) + panelsSize(a.Width, a.Queries) + panelsSize(a.Values, a.Queries)
+	return right + 2*(a.Queries+a.Keys)*a.Width + 2*queryBlock*a.Keys
+}
+
+func (w *attending[F]) take(n int) []F {
+	x := w.free[:n]
+	w.free = w.free[n:]
+	return x
+}
+
+// right is the right side of products, in scratch.
+func (w *attending[F]) right(n, k int) panels[F] {
+	return panels[F]{n: n, k: k, store: w.take(panelsSize(n, k))}
+}
+
+// turned is a head, turned, from the position of its first row on.
+func (w *attending[F]) turned(x matrix[F], rows, position int) matrix[F] {
+	if w.rotary == nil {
+		return x
+	}
+	y := matrix[F]{w.take(rows * w.Width), w.Width}
+	for r := range rows {
+		w.rotary.Turn(y.row(r, w.Width), x.row(r, w.Width), position+r)
+	}
+	return y
+}
+
+// turnBack makes the gradient of a head of that of a turned one.
+func (w *attending[F]) turnBack(dst, src matrix[F], rows, position int) {
+	for r := range rows {
+		if y, x := dst.row(r, w.Width), src.row(r, w.Width); w.rotary == nil {
+			copy(y, x)
+		} else {
+			w.rotary.turnBack(y, x, position+r)
+		}
+	}
+}
+
+// keys and values are the shared head of p.
+func (w *attending[F]) keys(p Positions[F]) matrix[F] {
+	return p.part(w.sample*w.Keys, w.shared*w.Width)
+}
+
+func (w *attending[F]) values(p Positions[F]) matrix[F] {
+	return p.part(w.sample*w.Keys, w.shared*w.Values)
+}
+
+// eachHead calls f for the query heads.
+func (w *attending[F]) eachHead(f func(head int, lse []F)) {
+	group := w.Heads / w.Shared
+	for h := w.shared * group; h < (w.shared+1)*group; h++ {
+		free, at := w.free, (w.sample*w.Heads+h)*w.Queries
+		f(h, w.lse[at:at+w.Queries])
+		w.free = free
+	}
+}
+
+// before is how many keys come before the first query.
+func (a Attention) before() int { return a.Keys - a.Queries }
+
+func (w *attending[F]) forward() {
+	k := w.turned(w.keys(w.k), w.Keys, 0)
+	kt, v := w.right(w.Keys, w.Width), w.right(w.Values, w.Keys)
+	kt.packTurned(k, w.Keys, w.Width)
+	v.pack(w.values(w.v), w.Values, w.Keys)
+	scores := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
+	w.eachHead(func(head int, lse []F) {
+		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
+		y := w.y.part(w.sample*w.Queries, head*w.Values)
+		for i := 0; i < w.Queries; i += queryBlock {
+			rows := min(queryBlock, w.Queries-i)
+			seen := w.before() + i + rows
+			kt.multiply(scores, q.from(i), rows, stretch{seen, 0, w.Width})
+			var sums [queryBlock]F
+			for r := range rows {
+				row := scores.row(r, seen)
+				lse[i+r], sums[r] = attendRow(row[:seen-rows+r+1], F(w.Scale))
+				clear(row[seen-rows+r+1:])
+			}
+			v.multiply(y.from(i), scores, rows, stretch{w.Values, 0, seen})
+			for r, sum := range sums[:rows] {
+				y := y.row(i+r, w.Values)
+				scale(y, y, 1/sum)
+			}
+		}
+	})
+}
+
+// attendRow makes scores their exponentials, less the largest, and returns the
+// logarithm of the sum of all, and their sum.
+func attendRow[F Float](x []F, by F) (lse, sum F) {
+	top, sum, ok := attendFast(x, by)
+	if !ok {
+		top = F(largest(x))
+		for i, v := range x {
+			x[i] = F(math.Exp(float64(by * (v - top))))
+			sum += x[i]
+		}
+	}
+	return by*top + F(math.Log(float64(sum))), sum
+}
+
+func (w *attending[F]) backward() {
+	k := w.turned(w.keys(w.k), w.Keys, 0)
+	kt, kr, vt := w.right(w.Keys, w.Width), w.right(w.Width, w.Keys), w.right(w.Keys, w.Values)
+	kt.packTurned(k, w.Keys, w.Width)
+	kr.pack(k, w.Width, w.Keys)
+	vt.packTurned(w.values(w.v), w.Keys, w.Values)
+	dk, dv := matrix[F]{w.take(w.Keys * w.Width), w.Width}, w.values(w.dv)
+	clear(dk.data)
+	for r := range w.Keys {
+		clear(dv.row(r, w.Values))
+	}
+	p, dp := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}, matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
+	w.eachHead(func(head int, lse []F) {
+		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
+		dy := w.dy.part(w.sample*w.Queries, head*w.Values)
+		dq := w.dq.part(w.sample*w.Queries, head*w.Width)
+		dq1 := matrix[F]{w.take(w.Queries * w.Width), w.Width}
+		qr, dyr := w.right(w.Width, w.Queries), w.right(w.Values, w.Queries)
+		qr.pack(q, w.Width, w.Queries)
+		dyr.pack(dy, w.Values, w.Queries)
+		for i := 0; i < w.Queries; i += queryBlock {
+			rows := min(queryBlock, w.Queries-i)
+			seen := w.before() + i + rows
+			kt.multiply(p, q.from(i), rows, stretch{seen, 0, w.Width})
+			vt.multiply(dp, dy.from(i), rows, stretch{seen, 0, w.Values})
+			for r := range rows {
+				n := seen - rows + r + 1
+				attendRowGrad(p.row(r, n), dp.row(r, n), F(w.Scale), lse[i+r])
+				clear(p.row(r, seen)[n:])
+				clear(dp.row(r, seen)[n:])
+			}
+			kr.multiply(dq1.from(i), dp, rows, stretch{w.Width, 0, seen})
+			qr.addTurned(dk, dp, seen, stretch{w.Width, i, rows})
+			dyr.addTurned(dv, p, seen, stretch{w.Values, i, rows})
+		}
+		w.turnBack(dq, dq1, w.Queries, w.before())
+	})
+	w.turnBack(w.keys(w.dk), dk, w.Keys, 0)
+}
+
+// attendRowGrad makes scores x their probabilities, given the logarithm of the sum
+// of all exponentials, and the gradient of probabilities that of scores.
+func attendRowGrad[F Float](x, dp []F, by, lse F) {
+	if attendGradFast(x, dp, by, lse) {
+		return
+	}
+	var dot F
+	for i, v := range x {
+		x[i] = F(math.Exp(float64(F(by*v) - lse)))
+		dot += F(x[i] * dp[i])
+	}
+	for i, p := range x {
+		dp[i] = F(F(by*p) * (dp[i] - dot))
+	}
+}
