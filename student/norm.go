@@ -46,8 +46,8 @@ func (l BatchNorm) Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node {
 	c := b.channels("BatchNorm", x)
 	eps := cmp.Or(l.Eps, defaultEps)
 	weight, bias := b.affine(l.NoAffine, c)
-	mean, meanNode := b.buffer("running_mean", Zeros, c)
-	variance, varianceNode := b.buffer("running_var", Ones, c)
+	mean, meanNode := b.Buffer("running_mean", Zeros, c)
+	variance, varianceNode := b.Buffer("running_var", Ones, c)
 	act, behind := split(l.Act)
 	if !b.training || l.Fixed {
 		y := b.Op(graph.BatchNormBy(x, meanNode, varianceNode, weight, bias, eps, act))
@@ -55,7 +55,7 @@ func (l BatchNorm) Apply(b *Builder, x *gorgonia.Node) *gorgonia.Node {
 	}
 	n, moments, err := graph.BatchNorm(x, weight, bias, b.valid, eps, act)
 	y := b.Op(n, err)
-	b.gather(y, func() {
+	b.After(y, func() {
 		share := cmp.Or(l.Momentum, 0.1)
 		approach(mean, moments.Mean, share, 1)
 		approach(variance, moments.Variance, share, float64(moments.N)/float64(moments.N-1))
@@ -170,16 +170,19 @@ func (b *Builder) behind(x *gorgonia.Node, act Act) *gorgonia.Node {
 	return b.Activate(x, act)
 }
 
-// buffer is the parameter of that name, as Param makes it, which is a buffer.
-func (b *Builder) buffer(name string, init Init, shape ...int) (*Param, *gorgonia.Node) {
+// Buffer is the parameter of that name, as Param makes it, which is a buffer: what
+// training gathers, and does not learn.
+func (b *Builder) Buffer(name string, init Init, shape ...int) (*Param, *gorgonia.Node) {
 	n := b.Param(name, init, shape...)
 	p := b.met[len(b.met)-1]
 	p.Buffer = true
 	return p, n
 }
 
-// gather calls f after each run that computes n.
-func (b *Builder) gather(n *gorgonia.Node, f func()) {
+// After calls f after each run of a training graph that computes n, in the order
+// of the calls: where buffers are moved.
+func (b *Builder) After(n *gorgonia.Node, f func()) {
+	b.given("After", n)
 	b.gathered = append(b.gathered, gathering{n, f})
 }
 

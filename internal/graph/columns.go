@@ -46,6 +46,43 @@ func columns[F kernel.Float](x *gorgonia.Node, from, to int) (*gorgonia.Node, er
 	return apply[F](o, x)
 }
 
+// Beside is a (B, ..., C) and b (B, ..., D) side by side: (B, ..., C+D).
+func Beside(a, b *gorgonia.Node) (*gorgonia.Node, error) {
+	last := a.Dims() - 1
+	if a.Dims() < 2 || b.Dims() != a.Dims() || !a.Shape()[:last].Eq(b.Shape()[:last]) {
+		return nil, fmt.Errorf("graph: beside: the inputs are %v and %v; want (B, ..., C) and (B, ..., D)", a.Shape(), b.Shape())
+	}
+	if a.Dtype() == tensor.Float64 {
+		return beside[float64](a, b)
+	}
+	return beside[float32](a, b)
+}
+
+func beside[F kernel.Float](a, b *gorgonia.Node) (*gorgonia.Node, error) {
+	shape := a.Shape().Clone()
+	last := len(shape) - 1
+	first, width := shape[last], shape[last]+b.Shape()[last]
+	shape[last] = width
+	o := &op{name: "beside", shape: shape, wrt: []bool{true, true}}
+	o.run = func(v []gorgonia.Value) {
+		y, a, b := floats[F](o.value), floats[F](v[0]), floats[F](v[1])
+		for r := range len(y) / width {
+			row := y[r*width : (r+1)*width]
+			copy(row, a[r*first:(r+1)*first])
+			copy(row[first:], b[r*(width-first):])
+		}
+	}
+	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
+		da, err := columns[F](dy, 0, first)
+		if err != nil {
+			return nil, err
+		}
+		db, err := columns[F](dy, first, width)
+		return []*gorgonia.Node{da, db}, err
+	}
+	return apply[F](o, a, b)
+}
+
 // Shift is what x (B, T, ...) has by positions later, at each position: before for
 // a negative one, and 0 where there is none.
 func Shift(x *gorgonia.Node, by int) (*gorgonia.Node, error) {

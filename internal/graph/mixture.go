@@ -10,42 +10,66 @@ import (
 	"github.com/godistill/godistill/internal/kernel"
 )
 
+// Loads are how many tokens went to each expert in the last run.
+type Loads []int
+
 // Route is the weight of each expert for each token, (B, T, E), 0 of those that it
 // does not go to, for z (B, T, E) and a bias (E) of the choice, which is constant;
-// see [kernel.Routing].
-func Route(z, bias *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
-	switch {
-	case z.Dims() != 3 || z.Shape()[2] != r.Experts || !bias.Shape().Eq(tensor.Shape{r.Experts}):
-		return nil, fmt.Errorf("graph: route: z is %v and the bias %v; want (B, T, %d) and (%d)", z.Shape(), bias.Shape(), r.Experts, r.Experts)
-	case r.Groups < 1 || r.Experts%r.Groups != 0 || r.Kept < 1 || r.Kept > r.Groups:
-		return nil, fmt.Errorf("graph: route: %d groups of %d experts, of which %d are kept; want a divisor, and 1 or more of them", r.Groups, r.Experts, r.Kept)
-	case r.Each < 1 || r.Each > r.Kept*r.Experts/r.Groups:
-		return nil, fmt.Errorf("graph: route: a token goes to %d experts; want 1 to %d", r.Each, r.Kept*r.Experts/r.Groups)
+// see [kernel.Routing]. It counts the tokens of samples whose mask (B) is not 0.
+func Route(z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, Loads, error) {
+	if err := checkRoute(z, bias, mask, r); err != nil {
+		return nil, nil, err
 	}
 	if z.Dtype() == tensor.Float64 {
-		return route[float64](z, bias, r)
+		return route[float64](z, bias, mask, r)
 	}
-	return route[float32](z, bias, r)
+	return route[float32](z, bias, mask, r)
 }
 
-func route[F kernel.Float](z, bias *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
-	o := &op{name: "route", shape: z.Shape(), wrt: []bool{true, false}}
-	o.run = func(v []gorgonia.Value) { kernel.Route(floats[F](o.value), floats[F](v[0]), floats[F](v[1]), r) }
+func checkRoute(z, bias, mask *gorgonia.Node, r kernel.Routing) error {
+	switch {
+	case z.Dims() == 3 && !mask.Shape().Eq(z.Shape()[:1]):
+		return fmt.Errorf("graph: route: the mask is %v and z %v; want (B) and (B, T, E)", mask.Shape(), z.Shape())
+	case z.Dims() != 3 || z.Shape()[2] != r.Experts || !bias.Shape().Eq(tensor.Shape{r.Experts}):
+		return fmt.Errorf("graph: route: z is %v and the bias %v; want (B, T, %d) and (%d)", z.Shape(), bias.Shape(), r.Experts, r.Experts)
+	case r.Groups < 1 || r.Experts%r.Groups != 0 || r.Kept < 1 || r.Kept > r.Groups:
+		return fmt.Errorf("graph: route: %d groups of %d experts, of which %d are kept; want a divisor, and 1 or more of them", r.Groups, r.Experts, r.Kept)
+	case r.Each < 1 || r.Each > r.Kept*r.Experts/r.Groups:
+		return fmt.Errorf("graph: route: a token goes to %d experts; want 1 to %d", r.Each, r.Kept*r.Experts/r.Groups)
+	}
+	return nil
+}
+
+func route[F kernel.Float](z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, Loads, error) {
+	loads, size := make(Loads, r.Experts), z.Shape()[1]*r.Experts
+	o := &op{name: "route", shape: z.Shape(), wrt: []bool{true, false, false}}
+	o.run = func(v []gorgonia.Value) {
+		y, mask := floats[F](o.value), floats[F](v[2])
+		kernel.Route(y, floats[F](v[0]), floats[F](v[1]), r)
+		clear(loads)
+		for i, w := range y {
+			if w != 0 && mask[i/size] != 0 {
+				loads[i%r.Experts]++
+			}
+		}
+	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "route.dz", shape: z.Shape()}
 		d.run = func(v []gorgonia.Value) {
 			kernel.RouteGrad(floats[F](d.value), floats[F](v[0]), floats[F](v[1]), floats[F](v[2]), r)
 		}
 		dz, err := apply[F](d, z, y, dy)
-		return []*gorgonia.Node{dz, nil}, err
+		return []*gorgonia.Node{dz, nil, nil}, err
 	}
-	return apply[F](o, z, bias)
+	n, err := apply[F](o, z, bias, mask)
+	return n, loads, err
 }
 
-// Balance is Σ f_e·P_e over the experts, for each sample (B) of z (B, T, E) and of
-// what [Route] made of it: f_e is how often tokens go to expert e, 1 if to all as
-// often, and P_e the mean of its share of how well experts suit them (DeepSeek-V3,
-// 2412.19437, equations 17 to 20, with α = 1).
+// Balance is Σ f_e·s_e over the experts, for each token (B, T) of z (B, T, E) and
+// of what [Route] made of it: f_e is how often the tokens of its sample go to
+// expert e, 1 if to all as often, and s_e that expert's share of how well all suit
+// the token. The mean over a sample is the balance loss of DeepSeek-V3 with α = 1
+// (2412.19437, equations 17 to 20).
 func Balance(z, weights *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
 	if z.Dims() != 3 || !weights.Shape().Eq(z.Shape()) || z.Shape()[2] != r.Experts {
 		return nil, fmt.Errorf("graph: balance: z is %v and the weights %v; want (B, T, %d) both", z.Shape(), weights.Shape(), r.Experts)
@@ -57,21 +81,23 @@ func Balance(z, weights *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error
 }
 
 func balance[F kernel.Float](z, weights *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
-	n, size := z.Shape()[0], z.Shape()[1]*r.Experts
-	o := &op{name: "balance", shape: tensor.Shape{n}, wrt: []bool{true, false}}
+	samples, tokens := z.Shape()[0], z.Shape()[1]
+	size := tokens * r.Experts
+	o := &op{name: "balance", shape: z.Shape()[:2].Clone(), wrt: []bool{true, false}}
 	o.run = func(v []gorgonia.Value) {
 		y, z, w := floats[F](o.value), floats[F](v[0]), floats[F](v[1])
-		for s := range y {
-			y[s] = F(kernel.Balance(nil, z[s*size:(s+1)*size], w[s*size:(s+1)*size], r, 0))
+		for s := range samples {
+			at, end := s*size, (s+1)*size
+			kernel.Balance(y[s*tokens:(s+1)*tokens], z[at:end], w[at:end], r)
 		}
 	}
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "balance.dz", shape: z.Shape()}
 		d.run = func(v []gorgonia.Value) {
-			dz, z, w := floats[F](d.value), floats[F](v[0]), floats[F](v[1])
-			for s, k := range floats[F](v[2]) {
+			dz, z, w, dy := floats[F](d.value), floats[F](v[0]), floats[F](v[1]), floats[F](v[2])
+			for s := range samples {
 				at, end := s*size, (s+1)*size
-				kernel.Balance(dz[at:end], z[at:end], w[at:end], r, float64(k))
+				kernel.BalanceGrad(dz[at:end], z[at:end], w[at:end], dy[s*tokens:(s+1)*tokens], r)
 			}
 		}
 		dz, err := apply[F](d, z, weights, dy)

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,18 +22,25 @@ func TestRoute(t *testing.T) {
 	z, bias := gradcheck.Normal(1, 3, 4, 6), gradcheck.Normal(2, 6)
 	for name, r := range routings {
 		t.Run(name, func(t *testing.T) {
+			var loads graph.Loads
 			route := func(z *gorgonia.Node) *gorgonia.Node {
-				return must(graph.Route(z, gradcheck.Const(z, "bias", bias), r))
+				y, l, err := graph.Route(z, gradcheck.Const(z, "bias", bias), gradcheck.Const(z, "mask", dense([]float64{1, 0, 1}, 3)), r)
+				loads = l
+				return must(y, err)
 			}
 			gradcheck.Check(t, func(in []*gorgonia.Node) (*gorgonia.Node, error) { return route(in[0]), nil }, z)
 			gradcheck.Check(t, func(in []*gorgonia.Node) (*gorgonia.Node, error) {
 				return graph.Balance(in[0], route(in[0]), r)
 			}, z)
+			seen := make(graph.Loads, 6)
 			rows(eval(t, route(bind(gorgonia.NewGraph(), "z", z)))[0], 6, func(i int, row []float64) {
 				chosen, sum := 0, 0.0
-				for _, w := range row {
+				for e, w := range row {
 					if w != 0 {
 						chosen++
+						if i/4 != 1 {
+							seen[e]++
+						}
 					}
 					sum += w
 				}
@@ -43,6 +51,9 @@ func TestRoute(t *testing.T) {
 					near(t, []float64{sum}, []float64{2.5})
 				}
 			})
+			if !slices.Equal(loads, seen) {
+				t.Errorf("the loads are %v; want %v", loads, seen)
+			}
 		})
 	}
 }
@@ -56,7 +67,7 @@ func TestBalanceOfEqualExperts(t *testing.T) {
 	}
 	g := gorgonia.NewGraph()
 	y := must(graph.Balance(bind(g, "z", dense(make([]float64, 3*8*4), 3, 8, 4)), bind(g, "w", dense(weights, 3, 8, 4)), r))
-	near(t, eval(t, y)[0], []float64{1, 1, 1})
+	near(t, eval(t, y)[0], slices.Repeat([]float64{1}, 3*8))
 }
 
 func TestExperts(t *testing.T) {
@@ -117,6 +128,18 @@ func TestColumns(t *testing.T) {
 	near(t, eval(t, must(op(bind(gorgonia.NewGraph(), "x", x))))[0], want)
 }
 
+func TestBeside(t *testing.T) {
+	a, b := gradcheck.Normal(1, 3, 4, 5), gradcheck.Normal(2, 3, 4, 7)
+	op := func(in []*gorgonia.Node) (*gorgonia.Node, error) { return graph.Beside(in[0], in[1]) }
+	gradcheck.Check(t, op, a, b)
+	var want []float64
+	for r := range 12 {
+		want = append(append(want, floats(a)[r*5:(r+1)*5]...), floats(b)[r*7:(r+1)*7]...)
+	}
+	g := gorgonia.NewGraph()
+	near(t, eval(t, must(op([]*gorgonia.Node{bind(g, "a", a), bind(g, "b", b)})))[0], want)
+}
+
 func TestShift(t *testing.T) {
 	x := gradcheck.Normal(1, 3, 4, 5)
 	for _, by := range []int{0, 1, 3, 9, -1, -3, -9} {
@@ -154,13 +177,19 @@ func TestLatentHeads(t *testing.T) {
 func TestMixtureOpsRefuse(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x, z := bind(g, "x", gradcheck.Normal(1, 3, 4, 6)), bind(g, "z", gradcheck.Normal(2, 6))
+	v := bind(g, "v", gradcheck.Normal(2, 3))
+	route := func(z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
+		y, _, err := graph.Route(z, bias, mask, r)
+		return y, err
+	}
 	for want, f := range map[string]func() (*gorgonia.Node, error){
-		"route: z is (6)": func() (*gorgonia.Node, error) { return graph.Route(z, z, routings["plain"]) },
+		"route: the mask is (6)": func() (*gorgonia.Node, error) { return route(x, z, z, routings["plain"]) },
+		"route: z is (6)":        func() (*gorgonia.Node, error) { return route(z, z, v, routings["plain"]) },
 		"route: 4 groups of 6": func() (*gorgonia.Node, error) {
-			return graph.Route(x, z, kernel.Routing{Experts: 6, Each: 1, Groups: 4, Kept: 1})
+			return route(x, z, v, kernel.Routing{Experts: 6, Each: 1, Groups: 4, Kept: 1})
 		},
 		"route: a token goes to 3 experts": func() (*gorgonia.Node, error) {
-			return graph.Route(x, z, kernel.Routing{Experts: 6, Each: 3, Groups: 3, Kept: 1})
+			return route(x, z, v, kernel.Routing{Experts: 6, Each: 3, Groups: 3, Kept: 1})
 		},
 		"balance: z is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Balance(x, z, routings["plain"]) },
 		"experts: x is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Experts(x, z, nil, nil, nil) },
@@ -169,8 +198,9 @@ func TestMixtureOpsRefuse(t *testing.T) {
 			p := []*gorgonia.Node{x}
 			return graph.Experts(x, w, p, p, p)
 		},
-		"columns: x is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Columns(x, 3, 7) },
-		"shift: x is (6)":         func() (*gorgonia.Node, error) { return graph.Shift(z, 1) },
+		"columns: x is (3, 4, 6)":                  func() (*gorgonia.Node, error) { return graph.Columns(x, 3, 7) },
+		"beside: the inputs are (3, 4, 6) and (6)": func() (*gorgonia.Node, error) { return graph.Beside(x, z) },
+		"shift: x is (6)":                          func() (*gorgonia.Node, error) { return graph.Shift(z, 1) },
 		"latent heads: input 0 is (3, 4, 6); want (B, T, 8)": func() (*gorgonia.Node, error) {
 			return graph.LatentHeads(x, x, x, graph.Latent{Heads: 2, Plain: 2, Turned: 2, Values: 1})
 		},

@@ -231,34 +231,57 @@ func dot[F Float](x, y []F) (sum F) {
 	return sum
 }
 
-// Balance is Σ f_e·P_e of the tokens of a sample, for z and what Route made of it:
-// f_e is how often they go to expert e, 1 if to all as often, and P_e the mean of
-// its share of how well experts suit them. The gradient of z times k goes to dz,
-// unless that is nil; f has none.
-func Balance[F Float](dz, z, weights []F, r Routing, k float64) (sum float64) {
-	n := r.Experts
-	tokens := len(z) / n
-	often, suits := make([]float64, n), make([]float64, n)
+// Balance writes Σ f_e·s_e to y, for each token of a sample with z and what Route
+// made of it: f_e is how often its tokens go to expert e, 1 if to all as often, and
+// s_e that expert's share of how well all suit the token.
+func Balance[F Float](y, z, weights []F, r Routing) {
+	often := r.often(count(weights, r.Experts), len(y))
+	suits := make([]float64, r.Experts)
+	for t := range y {
+		_, along := share(suits, z[t*r.Experts:], often)
+		y[t] = F(along)
+	}
+}
+
+// BalanceGrad writes the gradient of z, given that of what Balance writes. How
+// often tokens go to an expert has none.
+func BalanceGrad[F Float](dz, z, weights, dy []F, r Routing) {
+	often := r.often(count(weights, r.Experts), len(dy))
+	suits := make([]float64, r.Experts)
+	for t, k := range dy {
+		total, along := share(suits, z[t*r.Experts:], often)
+		for e, s := range suits {
+			dz[t*r.Experts+e] = F(float64(k) * (often[e] - along) / total * s * (1 - s))
+		}
+	}
+}
+
+// count is how many tokens go to each expert.
+func count[F Float](weights []F, experts int) []float64 {
+	n := make([]float64, experts)
 	for i, w := range weights {
 		if w != 0 {
-			often[i%n] += float64(n) / float64(r.Each*tokens)
+			n[i%experts]++
 		}
 	}
-	for t := range tokens {
-		total, along := 0.0, 0.0
-		for e, v := range z[t*n : (t+1)*n] {
-			suits[e] = logistic(float64(v))
-			total += suits[e]
-			along += often[e] * suits[e]
-		}
-		along /= total
-		sum += along / float64(tokens)
-		if dz == nil {
-			continue
-		}
-		for e, s := range suits {
-			dz[t*n+e] = F(k * (often[e] - along) / total * s * (1 - s) / float64(tokens))
-		}
+	return n
+}
+
+// often is how often tokens go to an expert, 1 if to all as often.
+func (r Routing) often(counts []float64, tokens int) []float64 {
+	for e := range counts {
+		counts[e] *= float64(r.Experts) / float64(r.Each*tokens)
 	}
-	return sum
+	return counts
+}
+
+// share writes how well experts suit a token to suits, and returns the sum, and
+// the mean of often by it.
+func share[F Float](suits []float64, z []F, often []float64) (total, along float64) {
+	for e := range suits {
+		suits[e] = logistic(float64(z[e]))
+		total += suits[e]
+		along += often[e] * suits[e]
+	}
+	return total, along / total
 }

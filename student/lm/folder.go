@@ -46,7 +46,8 @@ func Load(dir string, positions int) (*student.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := student.Names{Ignore: []string{"*.rotary_emb.inv_freq"}}
+	// Heads ahead share the embeddings and the head, which a file may repeat.
+	names := student.Names{Ignore: []string{"*.rotary_emb.inv_freq", "model.layers.*.embed_tokens.weight", "*.shared_head.head.weight"}}
 	if c.Tied {
 		names.Ignore = append(names.Ignore, "lm_head.weight")
 	}
@@ -73,9 +74,17 @@ func (c Config) fits(f *os.File) error {
 // size is how many weights there are, without the small ones.
 func (c Config) size() float64 {
 	c = c.defaults()
-	width, head := float64(c.Width), float64(c.HeadWidth)
-	attention := 2 * width * head * float64(c.Heads+c.KeyHeads)
-	return float64(c.Layers)*(attention+3*width*float64(c.Inner)) + width*float64(c.Vocab)
+	width := float64(c.Width)
+	attention := 2 * width * float64(c.HeadWidth) * float64(c.Heads+c.KeyHeads)
+	if c.Latent != nil {
+		attention = width * float64(c.Heads*c.Values) // and more
+	}
+	dense, feed := float64(c.Layers), 0.0
+	if c.Mixture != nil {
+		dense = min(dense, float64(c.Dense))
+		feed = (float64(c.Layers) - dense) * 3 * width * float64(c.ExpertWidth) * float64(c.Experts)
+	}
+	return float64(c.Layers)*attention + dense*3*width*float64(c.Inner) + feed + width*float64(c.Vocab)
 }
 
 // settings are what config.json says besides, of which one value is computed here.
@@ -87,6 +96,10 @@ var settings = map[string][]string{
 	"partial_rotary_factor": {`1`, `1.0`},
 	"pretraining_tp":        {`1`},
 	"quantization_config":   {`null`},
+	"scoring_func":          {`"sigmoid"`},
+	"topk_method":           {`"noaux_tc"`},
+	"moe_layer_freq":        {`1`},
+	"rope_interleave":       {`true`},
 }
 
 // precision are the names of dtypes.
@@ -138,7 +151,7 @@ func parse(text []byte) (Config, tensor.Dtype, error) {
 }
 
 // architectures are the names of the programs that read such a model elsewhere.
-var architectures = map[string]string{Llama: "LlamaForCausalLM", Qwen2: "Qwen2ForCausalLM"}
+var architectures = map[string]string{Llama: "LlamaForCausalLM", Qwen2: "Qwen2ForCausalLM", DeepSeekV3: "DeepseekV3ForCausalLM"}
 
 // Save writes a model that New or Load made to a folder, which it makes if there is
 // none, in the layout that [Load] and Hugging Face's transformers read.

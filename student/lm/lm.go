@@ -12,7 +12,8 @@
 // tensor.Int, and its taps are "logits" (B, T, Vocab) and, as Hugging Face's
 // output_hidden_states has them, "hidden0", the embeddings, to the one of the last
 // layer after the last norm, (B, T, Width) each. Labels (B, T) are the next ids,
-// with -1 for what counts for nothing.
+// with -1 for what counts for nothing. A [Mixture] adds the tap "balance", and
+// Config.Ahead "ahead1" and on: terms of a loss may draw from them.
 //
 // What a position comes to depends on those before it alone: neither what stands
 // behind it, nor the other samples of a batch, change it. Memory is linear in the
@@ -76,15 +77,20 @@ func (c Config) Forward(b *student.Builder, in student.Taps) student.Taps {
 	n := c.network(b, ids.Shape()[1])
 	root := b.Scope("model")
 	table := root.Scope("embed_tokens").Param("weight", n.init, c.Vocab, c.Width)
-	x := root.Embed(table, ids)
-	taps := student.Taps{"hidden0": x}
+	embedded := root.Embed(table, ids)
+	x, taps := embedded, student.Taps{"hidden0": embedded}
 	for i := range c.Layers {
-		x = n.layer(root.Scope(fmt.Sprint("layers.", i)), x)
+		x = n.layer(root.Scope(fmt.Sprint("layers.", i)), x, i)
 		taps[fmt.Sprint("hidden", i+1)] = x
 	}
 	x = root.Layer("norm", n.norm, x)
 	taps[fmt.Sprint("hidden", c.Layers)] = x
-	taps["logits"] = b.Linear(x, n.head(b, table), nil, student.Identity)
+	head := n.head(b, table)
+	taps["logits"] = b.Linear(x, head, nil, student.Identity)
+	n.ahead(root, taps, x, embedded, head)
+	if n.balance != nil {
+		taps["balance"] = n.balance
+	}
 	return taps
 }
 
@@ -94,50 +100,68 @@ type network struct {
 	init   student.Init
 	norm   student.RMSNorm
 	rotary *graph.Rotary
+	// balance is how unequally experts are used, of all mixtures so far.
+	balance *gorgonia.Node
 }
 
-func (c Config) network(b *student.Builder, positions int) network {
+func (c Config) network(b *student.Builder, positions int) *network {
 	c = c.defaults()
-	n := network{Config: c, init: student.Normal(c.Spread), norm: student.RMSNorm{Eps: c.Eps}}
+	n := &network{Config: c, init: student.Normal(c.Spread), norm: student.RMSNorm{Eps: c.Eps}}
 	var err error
-	n.rotary, err = graph.NewRotary(b.Dtype(), positions, c.HeadWidth, c.Theta, false)
+	n.rotary, err = graph.NewRotary(b.Dtype(), positions, c.HeadWidth, c.Theta, c.Latent != nil)
 	b.Check(err)
 	return n
 }
 
 // head is the weight that makes logits.
-func (n network) head(b *student.Builder, table *gorgonia.Node) *gorgonia.Node {
+func (n *network) head(b *student.Builder, table *gorgonia.Node) *gorgonia.Node {
 	if n.Tied {
 		return table
 	}
 	return b.Scope("lm_head").Param("weight", n.init, n.Vocab, n.Width)
 }
 
-// layer is a block: attention and a feed-forward network, each on what is
+// layer is block i: attention and a feed-forward network, each on what is
 // normalised, and added to it.
-func (n network) layer(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+func (n *network) layer(b *student.Builder, x *gorgonia.Node, i int) *gorgonia.Node {
+	attend, feed := n.attention, n.feed
+	if n.Latent != nil {
+		attend = n.latent
+	}
+	if n.Mixture != nil && i >= n.Dense {
+		feed = n.mixture
+	}
 	h := b.Layer("input_layernorm", n.norm, x)
-	x = b.Add(x, n.attention(b.Scope("self_attn"), h), student.Identity)
+	x = b.Add(x, attend(b.Scope("self_attn"), h), student.Identity)
 	h = b.Layer("post_attention_layernorm", n.norm, x)
-	return b.Add(x, n.gated(b.Scope("mlp"), h, n.Inner), student.Identity)
+	return b.Add(x, feed(b.Scope("mlp"), h), student.Identity)
 }
 
 // attention has a head of keys and values for one or several heads of queries.
-func (n network) attention(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+func (n *network) attention(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 	bias := n.Type == Qwen2 || n.Bias
 	queries, keys := n.Heads*n.HeadWidth, n.KeyHeads*n.HeadWidth
 	x = n.beside(b, x, bias, part{"q_proj", queries}, part{"k_proj", keys}, part{"v_proj", keys})
 	x = b.Op(graph.Attention(x, kernel.Attention{
 		Heads: n.Heads, Shared: n.KeyHeads, Width: n.HeadWidth, Values: n.HeadWidth, Scale: scale(n.HeadWidth),
 	}, n.rotary))
-	return b.Layer("o_proj", student.Linear{Out: n.Width, NoBias: !n.Bias, Init: n.init}, x)
+	return b.Layer("o_proj", n.linear(n.Width, n.Bias), x)
+}
+
+func (n *network) feed(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
+	return n.gated(b, x, n.Inner)
 }
 
 // gated is down(SiLU(gate(x))·up(x)).
-func (n network) gated(b *student.Builder, x *gorgonia.Node, inner int) *gorgonia.Node {
+func (n *network) gated(b *student.Builder, x *gorgonia.Node, inner int) *gorgonia.Node {
 	x = n.beside(b, x, false, part{"gate_proj", inner}, part{"up_proj", inner})
 	x = b.Op(graph.SwiGLU(x))
-	return b.Layer("down_proj", student.Linear{Out: n.Width, NoBias: true, Init: n.init}, x)
+	return b.Layer("down_proj", n.linear(n.Width, false), x)
+}
+
+// linear is a layer with the weights that a new model has, and a bias of 0 or none.
+func (n *network) linear(out int, bias bool) student.Linear {
+	return student.Linear{Out: out, NoBias: !bias, Init: n.init}
 }
 
 // A part is one of several linear layers of one input.
@@ -147,7 +171,7 @@ type part struct {
 }
 
 // beside is what several linear layers make of x, side by side.
-func (n network) beside(b *student.Builder, x *gorgonia.Node, bias bool, parts ...part) *gorgonia.Node {
+func (n *network) beside(b *student.Builder, x *gorgonia.Node, bias bool, parts ...part) *gorgonia.Node {
 	var ws, biases []*gorgonia.Node
 	in := x.Shape()[x.Dims()-1]
 	for _, p := range parts {

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,7 @@ type reference struct {
 	Config                lm.Config
 	Loss                  float64
 	Logits, Losses, Final []float64
+	Ahead                 [][]float64
 	Grads                 map[string][]float64
 }
 
@@ -150,25 +152,18 @@ func widened(t *tensor.Dense) []float64 {
 type training struct {
 	*student.Program
 	cost, logits *gorgonia.Node
+	ahead        []*gorgonia.Node
 }
 
 func (r reference) training(t testing.TB, m *student.Model) (p training) {
 	t.Helper()
-	classes := labels(r.Config.Vocab)
 	p.Program = must(m.Compile(student.Mode{Rows: batch, Training: true}, func(b *student.Builder, taps student.Taps) (*gorgonia.Node, []*gorgonia.Node) {
 		p.logits = taps["logits"]
-		rows := b.Reshape(p.logits, batch*positions, r.Config.Vocab)
-		label, ones := b.Constant(classes), tensor.New(tensor.Of(b.Dtype()), tensor.WithShape(batch*positions))
-		ones.Memset(must(unit(b.Dtype())))
-		weight := b.Op(graph.Labelled(b.Constant(ones), label))
-		total := 0
-		for _, l := range classes.Ints() {
-			if l >= 0 {
-				total++
-			}
+		for k := range r.Ahead {
+			p.ahead = append(p.ahead, taps[fmt.Sprint("ahead", k+1)])
 		}
-		p.cost = b.Op(graph.WeightedMean(b.Op(graph.CrossEntropy(rows, label, 0)), weight, b.Scalar(func(int) float64 { return float64(total) })))
-		return p.cost, []*gorgonia.Node{p.logits}
+		p.cost = r.cost(b, p.logits, p.ahead, taps["balance"])
+		return p.cost, append(p.ahead, p.logits)
 	}))
 	if err := p.Bind(inputs(ids(r.Config.Vocab))); err != nil {
 		t.Fatal(err)
@@ -176,11 +171,32 @@ func (r reference) training(t testing.TB, m *student.Model) (p training) {
 	return p
 }
 
-func unit(d tensor.Dtype) (any, error) {
-	if d == tensor.Float64 {
-		return 1.0, nil
+// cost is the function loss of lm.py.
+func (r reference) cost(b *student.Builder, logits *gorgonia.Node, ahead []*gorgonia.Node, balance *gorgonia.Node) *gorgonia.Node {
+	classes, total := labels(r.Config.Vocab), 0.0
+	for _, l := range classes.Ints() {
+		if l >= 0 {
+			total++
+		}
 	}
-	return float32(1), nil
+	scalar := func(v float64) *gorgonia.Node { return b.Scalar(func(int) float64 { return v }) }
+	label, ones := b.Constant(classes), tensor.New(tensor.Of(b.Dtype()), tensor.WithShape(batch*positions))
+	fill(ones, slices.Repeat([]float64{1}, batch*positions))
+	weight := b.Op(graph.Labelled(b.Constant(ones), label))
+	mean := func(rows *gorgonia.Node) *gorgonia.Node {
+		return b.Op(graph.WeightedMean(rows, weight, scalar(total)))
+	}
+	entropy := func(z *gorgonia.Node) *gorgonia.Node {
+		return mean(b.Op(graph.CrossEntropy(b.Reshape(z, batch*positions, r.Config.Vocab), label, 0)))
+	}
+	terms, weights := []*gorgonia.Node{entropy(logits)}, []*gorgonia.Node{scalar(1)}
+	for _, z := range ahead {
+		terms, weights = append(terms, entropy(z)), append(weights, scalar(0.3))
+	}
+	if balance != nil {
+		terms, weights = append(terms, mean(b.Reshape(balance, batch*positions))), append(weights, scalar(0.1))
+	}
+	return b.Op(graph.Combine(terms, weights))
 }
 
 // compare fails t where v differs from what PyTorch has, by more than off in units
@@ -211,6 +227,9 @@ func TestModelsMatchPyTorch(t *testing.T) {
 				}
 				compare(t, "the loss", []float64{p.Scalar(p.cost)}, []float64{r.Loss}, off, 1)
 				compare(t, "logits", widened(p.Value(p.logits)), r.Logits, off, 1)
+				for k, n := range p.ahead {
+					compare(t, fmt.Sprint("ahead", k+1), widened(p.Value(n)), r.Ahead[k], off, 1)
+				}
 				compare(t, "predicted logits", widened(must(m.Predict(inputs(ids(r.Config.Vocab))))["logits"]), r.Logits, off, 1)
 				if d == tensor.Float64 {
 					r.compareGrads(t, p, off)

@@ -24,11 +24,21 @@ BATCH, POSITIONS = 3, 7
 BASE = dict(vocab_size=11, hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=6,
             num_key_value_heads=3, max_position_embeddings=9, rms_norm_eps=1e-5, rope_theta=100.0,
             tie_word_embeddings=False, attention_bias=False, model_type="llama")
+EXPERTS = dict(n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=2, moe_intermediate_size=10,
+               routed_scaling_factor=1.5)
+LATENT = dict(kv_lora_rank=7, qk_nope_head_dim=3, qk_rope_head_dim=4, v_head_dim=5)
 CASES = {
     "llama": {},
     "llama tied": dict(tie_word_embeddings=True, num_key_value_heads=1),
     "llama biased": dict(attention_bias=True, num_key_value_heads=6, head_dim=6),
     "qwen2": dict(model_type="qwen2"),
+    "experts": dict(model_type="deepseek_v3", first_k_dense_replace=1, **EXPERTS),
+    "experts in groups": dict(model_type="deepseek_v3", n_shared_experts=0, n_group=3, topk_group=2, norm_topk_prob=True,
+                              **{k: v for k, v in EXPERTS.items() if k != "n_shared_experts"}),
+    "latent": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=0, **LATENT),
+    "ahead": dict(num_nextn_predict_layers=2, model_type="deepseek_v3"),
+    "deepseek": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=9, num_nextn_predict_layers=1,
+                     first_k_dense_replace=1, norm_topk_prob=True, n_group=2, topk_group=1, **LATENT, **EXPERTS),
 }
 
 
@@ -61,7 +71,7 @@ class Model:
     """Parameters are made when they are met."""
 
     def __init__(self, config):
-        self.c, self.params = config, {}
+        self.c, self.params, self.balance = config, {}, 0
 
     def param(self, name, *shape):
         if name not in self.params:
@@ -109,24 +119,93 @@ class Model:
         h = F.silu(self.linear(name + ".gate_proj", x, inner)) * self.linear(name + ".up_proj", x, inner)
         return self.linear(name + ".down_proj", h, x.shape[-1])
 
-    def layer(self, name, x):
-        x = x + self.attention(name + ".self_attn", self.norm(name + ".input_layernorm", x))
-        return x + self.gated(name + ".mlp", self.norm(name + ".post_attention_layernorm", x), self.c["intermediate_size"])
+    def rotate_beside(self, x):
+        """Turns pairs that are beside each other, as complex numbers."""
+        width = x.shape[-1]
+        frequency = self.c["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+        angle = torch.arange(x.shape[2]).double()[:, None] * frequency
+        z = torch.view_as_complex(x.contiguous().view(*x.shape[:-1], width // 2, 2))
+        return torch.view_as_real(z * torch.polar(torch.ones_like(angle), angle)).flatten(-2)
+
+    def latent(self, name, x):
+        c = self.c
+        heads, rank = c["num_attention_heads"], c["kv_lora_rank"]
+        plain, turned, values = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"]
+        if c["q_lora_rank"]:
+            q = self.norm(name + ".q_a_layernorm", self.linear(name + ".q_a_proj", x, c["q_lora_rank"]))
+            q = self.linear(name + ".q_b_proj", q, heads * (plain + turned))
+        else:
+            q = self.linear(name + ".q_proj", x, heads * (plain + turned))
+        kv, shared = self.linear(name + ".kv_a_proj_with_mqa", x, rank + turned).split([rank, turned], -1)
+        kv = self.linear(name + ".kv_b_proj", self.norm(name + ".kv_a_layernorm", kv), heads * (plain + values))
+        q, kv = (t.view(*x.shape[:2], heads, -1).transpose(1, 2) for t in (q, kv))
+        q, q_turned = q.split([plain, turned], -1)
+        k, v = kv.split([plain, values], -1)
+        k_turned = self.rotate_beside(shared[:, None]).expand(-1, heads, -1, -1)
+        q, k = torch.cat([q, self.rotate_beside(q_turned)], -1), torch.cat([k, k_turned], -1)
+        return self.linear(name + ".o_proj", self.causal(q, k, v), c["hidden_size"])
+
+    def experts(self, name, x):
+        c = self.c
+        count, each = c["n_routed_experts"], c["num_experts_per_tok"]
+        suits = torch.sigmoid(x @ self.param(name + ".gate.weight", count, x.shape[-1]).T)
+        choice = suits.detach() + parameter(name + ".gate.e_score_correction_bias", count)
+        groups, kept = c.get("n_group", 1), c.get("topk_group", 1)
+        parts = choice.unflatten(-1, (groups, -1))
+        best = parts.topk(2, -1)[0].sum(-1).topk(kept, -1)[1]
+        away = torch.ones(parts.shape[:-1], dtype=torch.bool).scatter(-1, best, False)
+        choice = parts.masked_fill(away[..., None], -math.inf).flatten(-2)
+        chosen = torch.zeros_like(choice).scatter(-1, choice.topk(each, -1)[1], 1.0)
+        weights = suits * chosen
+        if c.get("norm_topk_prob"):
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        weights = weights * c["routed_scaling_factor"]
+        often = chosen.mean(1, keepdim=True) * count / each
+        self.balance = self.balance + (often * suits / suits.sum(-1, keepdim=True)).sum(-1)
+        inner = c["moe_intermediate_size"]
+        y = sum(weights[..., e : e + 1] * self.gated(f"{name}.experts.{e}", x, inner) for e in range(count))
+        shared = c["n_shared_experts"]
+        return y + self.gated(name + ".shared_experts", x, shared * inner) if shared else y
+
+    def layer(self, name, x, i):
+        c = self.c
+        attend = self.latent if "kv_lora_rank" in c else self.attention
+        x = x + attend(name + ".self_attn", self.norm(name + ".input_layernorm", x))
+        h = self.norm(name + ".post_attention_layernorm", x)
+        if "n_routed_experts" in c and i >= c.get("first_k_dense_replace", 0):
+            return x + self.experts(name + ".mlp", h)
+        return x + self.gated(name + ".mlp", h, c["intermediate_size"])
 
     def forward(self, ids):
+        """The logits, and those of the heads ahead, where the labels are that they predict."""
         c = self.c
+        self.balance = 0
         table = self.param("model.embed_tokens.weight", c["vocab_size"], c["hidden_size"])
-        x = table[ids]
+        x = embedded = table[ids]
         for i in range(c["num_hidden_layers"]):
-            x = self.layer(f"model.layers.{i}", x)
+            x = self.layer(f"model.layers.{i}", x, i)
         x = self.norm("model.norm", x)
-        if c["tie_word_embeddings"]:
-            return x @ table.T
-        return self.linear("lm_head", x, c["vocab_size"])
+        head = table if c["tie_word_embeddings"] else self.param("lm_head.weight", c["vocab_size"], c["hidden_size"])
+        all = [x @ head.T]
+        for k in range(1, c.get("num_nextn_predict_layers", 0) + 1):
+            i = c["num_hidden_layers"] + k - 1
+            name = f"model.layers.{i}"
+            later = F.pad(embedded[:, k:], (0, 0, 0, k))
+            x = torch.cat([self.norm(name + ".enorm", later), self.norm(name + ".hnorm", x)], -1)
+            x = self.layer(name, self.linear(name + ".eh_proj", x, c["hidden_size"]), i)
+            z = self.norm(name + ".shared_head.norm", x) @ head.T
+            all.append(F.pad(z[:, :-k], (0, 0, k, 0)))
+        return all
 
     def loss(self, ids, labels):
+        """Cross entropy, with 0.3 times that of each head ahead, and 0.1 times the balance."""
         logits = self.forward(ids)
-        return logits, F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-1)
+        loss = 0
+        for z, weight in zip(logits, [1.0] + [0.3] * len(logits)):
+            loss = loss + weight * F.cross_entropy(z.flatten(0, 1), labels.flatten(), ignore_index=-1)
+        if torch.is_tensor(self.balance):
+            loss = loss + 0.1 * self.balance.flatten()[labels.flatten() >= 0].mean()
+        return logits, loss
 
 
 def case(name, change):
@@ -137,7 +216,8 @@ def case(name, change):
     model = Model(config)
     logits, loss = model.loss(ids, labels)
     loss.backward()
-    result = dict(name=name, config=config, loss=loss.item(), logits=logits.flatten().tolist(),
+    result = dict(name=name, config=config, loss=loss.item(), logits=logits[0].flatten().tolist(),
+                  ahead=[z.flatten().tolist() for z in logits[1:]],
                   grads={k: summary(k, p.grad) for k, p in sorted(model.params.items())})
     optimizer = torch.optim.AdamW(model.params.values(), lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1)
     losses = []
@@ -147,7 +227,7 @@ def case(name, change):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return {**result, "losses": losses, "final": model.forward(ids).flatten().tolist()}
+    return {**result, "losses": losses, "final": model.forward(ids)[0].flatten().tolist()}
 
 
 print(json.dumps({"torch": torch.__version__, "cases": [case(*c) for c in CASES.items()]}))
