@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/internal/kernel"
+	"github.com/godistill/godistill/internal/plan"
 )
 
 // Embed is the rows of table (V, D) that ids, (B) or (B, T) of tensor.Int, name:
@@ -25,9 +26,14 @@ func Embed(table, ids *gorgonia.Node) (*gorgonia.Node, error) {
 func embed[F kernel.Float](table, ids *gorgonia.Node) (*gorgonia.Node, error) {
 	size, width := table.Shape()[0], table.Shape()[1]
 	o := &op{name: "embed", ints: 1, shape: append(ids.Shape(), width), wrt: []bool{true, false}}
+	if size <= kernel.MaxIDs {
+		o.lower = &plan.Step{Op: "embed", Shape: sample(o.shape)}
+	}
 	o.run = func(v []gorgonia.Value) {
 		ids := ints(v[1])
-		checkIDs(ids, o.shape[:len(o.shape)-1], size)
+		if err := CheckIDs(ids, o.shape, size); err != nil {
+			panic(err)
+		}
 		kernel.Embed(floats[F](o.value), floats[F](v[0]), ids, width)
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
@@ -41,15 +47,16 @@ func embed[F kernel.Float](table, ids *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply[F](o, table, ids)
 }
 
-// checkIDs ends the run on the first id that the table does not have.
-func checkIDs(ids []int, shape tensor.Shape, size int) {
+// CheckIDs refuses the first of the ids, (B, ...), that a table of that size does
+// not have.
+func CheckIDs(ids []int, shape tensor.Shape, size int) error {
 	for i, id := range ids {
-		if id >= 0 && id < size {
-			continue
+		if id < 0 || id >= size {
+			each := len(ids) / shape[0]
+			return fmt.Errorf("the id is %d at position %d of sample %d; want 0 to %d", id, i%each, i/each, size-1)
 		}
-		each := len(ids) / shape[0]
-		panic(fmt.Errorf("the id is %d at position %d of sample %d; want 0 to %d", id, i%each, i/each, size-1))
 	}
+	return nil
 }
 
 // RMSNorm is x/√(mean(x²)+eps)·weight over the last axis of x (B, ..., D), with a
@@ -71,6 +78,7 @@ func rmsNorm[F kernel.Float](x, weight *gorgonia.Node, eps float64) (*gorgonia.N
 	width := weight.Shape()[0]
 	inverse := make([]F, x.Shape().TotalSize()/width)
 	o := &op{name: "rms-norm", shape: x.Shape(), wrt: []bool{true, true}}
+	o.lower = &plan.Step{Op: "rmsnorm", Eps: eps, Shape: sample(o.shape)}
 	o.run = func(v []gorgonia.Value) {
 		kernel.RMSNorm(floats[F](o.value), inverse, floats[F](v[0]), floats[F](v[1]), eps)
 	}
@@ -114,6 +122,7 @@ func swiGLU[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 	width := shape[len(shape)-1] / 2
 	shape[len(shape)-1] = width
 	o := &op{name: "swiglu", shape: shape, wrt: []bool{true}}
+	o.lower = &plan.Step{Op: "swiglu", Shape: sample(shape)}
 	o.run = func(v []gorgonia.Value) { kernel.SwiGLU(floats[F](o.value), floats[F](v[0]), width) }
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "swiglu.dx", shape: x.Shape()}
@@ -131,6 +140,8 @@ type Rotary struct {
 	single           *kernel.Rotary[float32]
 	double           *kernel.Rotary[float64]
 	positions, width int
+	theta            float64
+	beside           bool
 }
 
 // NewRotary has angles for so many positions, and for the last width elements of
@@ -139,10 +150,13 @@ func NewRotary(d tensor.Dtype, positions, width int, theta float64, beside bool)
 	if positions < 1 || width < 2 || width%2 != 0 || !(theta > 0) {
 		return nil, fmt.Errorf("graph: rotary: %d positions, %d elements and theta %v; want 1 or more, an even number, and above 0", positions, width, theta)
 	}
+	r := &Rotary{positions: positions, width: width, theta: theta, beside: beside}
 	if d == tensor.Float64 {
-		return &Rotary{double: kernel.NewRotary[float64](positions, width, theta, beside), positions: positions, width: width}, nil
+		r.double = kernel.NewRotary[float64](positions, width, theta, beside)
+	} else {
+		r.single = kernel.NewRotary[float32](positions, width, theta, beside)
 	}
-	return &Rotary{single: kernel.NewRotary[float32](positions, width, theta, beside), positions: positions, width: width}, nil
+	return r, nil
 }
 
 // of is the rotary of F, nil if r is nil.
@@ -168,46 +182,47 @@ func Attention(x *gorgonia.Node, a kernel.Attention, rotary *Rotary) (*gorgonia.
 	switch {
 	case min(a.Heads, a.Shared, a.Width, a.Values) < 1 || a.Heads%a.Shared != 0:
 		return nil, fmt.Errorf("graph: attention: there are %d heads of width %d, with %d of keys and values of width %d; want 1 or more, and a divisor of the heads", a.Heads, a.Width, a.Shared, a.Values)
-	case x.Dims() != 3 || x.Shape()[2] != inner(a):
-		return nil, fmt.Errorf("graph: attention: x is %v; want (B, T, %d)", x.Shape(), inner(a))
+	case x.Dims() != 3 || x.Shape()[2] != a.Row():
+		return nil, fmt.Errorf("graph: attention: x is %v; want (B, T, %d)", x.Shape(), a.Row())
 	case rotary != nil && (rotary.width > a.Width || rotary.positions < x.Shape()[1]):
 		return nil, fmt.Errorf("graph: attention: the rotary is for %d positions and %d elements of a head; there are %d and %d", rotary.positions, rotary.width, x.Shape()[1], a.Width)
 	}
 	a.Queries, a.Keys = x.Shape()[1], x.Shape()[1]
 	if x.Dtype() == tensor.Float64 {
-		return attention(x, a, of[float64](rotary))
+		return attention(x, a, of[float64](rotary), lowered(a, rotary))
 	}
-	return attention(x, a, of[float32](rotary))
+	return attention(x, a, of[float32](rotary), lowered(a, rotary))
 }
 
-// inner is the length of a row.
-func inner(a kernel.Attention) int { return a.Heads*a.Width + a.Shared*(a.Width+a.Values) }
+// lowered is the attention of a step of a plan.
+func lowered(a kernel.Attention, r *Rotary) *plan.Attention {
+	p := &plan.Attention{Heads: a.Heads, Shared: a.Shared, Width: a.Width, Values: a.Values, Scale: a.Scale}
+	if r != nil {
+		p.Turned, p.Theta, p.Beside = r.width, r.theta, r.beside
+	}
+	return p
+}
 
-func attention[F kernel.Float](x *gorgonia.Node, a kernel.Attention, rotary *kernel.Rotary[F]) (*gorgonia.Node, error) {
+func attention[F kernel.Float](x *gorgonia.Node, a kernel.Attention, rotary *kernel.Rotary[F], lower *plan.Attention) (*gorgonia.Node, error) {
 	batch, width := x.Shape()[0], a.Heads*a.Values
 	lse := make([]F, batch*a.Heads*a.Queries)
 	o := &op{name: "attention", shape: tensor.Shape{batch, a.Queries, width}, wrt: []bool{true}}
+	o.lower = &plan.Step{Op: "attention", Attention: lower, Shape: sample(o.shape)}
 	o.run = func(in []gorgonia.Value) {
-		q, k, v := parts(floats[F](in[0]), a)
+		q, k, v := kernel.Split(floats[F](in[0]), a)
 		kernel.Attend(kernel.Positions[F]{Data: floats[F](o.value), Apart: width}, lse, q, k, v, batch, a, rotary)
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "attention.dx", shape: x.Shape()}
 		d.run = func(in []gorgonia.Value) {
-			q, k, v := parts(floats[F](in[0]), a)
-			dq, dk, dv := parts(floats[F](d.value), a)
+			q, k, v := kernel.Split(floats[F](in[0]), a)
+			dq, dk, dv := kernel.Split(floats[F](d.value), a)
 			kernel.AttendGrad(dq, dk, dv, lse, q, k, v, kernel.Positions[F]{Data: floats[F](in[1]), Apart: width}, batch, a, rotary)
 		}
 		dx, err := apply[F](d, x, dy, y) // y orders it behind the forward pass
 		return []*gorgonia.Node{dx}, err
 	}
 	return apply[F](o, x)
-}
-
-// parts are the queries, keys and values of x.
-func parts[F kernel.Float](x []F, a kernel.Attention) (q, k, v kernel.Positions[F]) {
-	apart, at, behind := inner(a), a.Heads*a.Width, (a.Heads+a.Shared)*a.Width
-	return kernel.Positions[F]{Data: x, Apart: apart}, kernel.Positions[F]{Data: x[at:], Apart: apart}, kernel.Positions[F]{Data: x[behind:], Apart: apart}
 }
 
 // Linears is several linear layers of one x (B, ..., in), side by side: x·wᵀ + b
@@ -247,6 +262,7 @@ func linears[F kernel.Float](x *gorgonia.Node, ws, bs []*gorgonia.Node, version 
 		bias = make([]F, out)
 	}
 	o := &op{name: "linears", shape: shape, wrt: slices.Repeat([]bool{true}, len(in))}
+	o.lower = &plan.Step{Op: "linears", Shape: sample(shape)}
 	o.run = func(v []gorgonia.Value) {
 		join(bias, v[1+len(ws):])
 		y, x := floats[F](o.value), floats[F](v[0])

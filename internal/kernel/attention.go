@@ -21,6 +21,16 @@ type Attention struct {
 	Scale         float64 // of the scores, as 1/√Width
 }
 
+// Row is the length of a row with the queries of a position, then its keys and then
+// its values.
+func (a Attention) Row() int { return a.Heads*a.Width + a.Shared*(a.Width+a.Values) }
+
+// Split are the queries, keys and values of such rows.
+func Split[F Float](x []F, a Attention) (q, k, v Positions[F]) {
+	row, keys, values := a.Row(), a.Heads*a.Width, (a.Heads+a.Shared)*a.Width
+	return Positions[F]{x, row}, Positions[F]{x[keys:], row}, Positions[F]{x[values:], row}
+}
+
 // Positions are rows of heads, of one position each: row r of a sample begins at
 // Data[r*Apart], and its samples are one after the other.
 type Positions[F Float] struct {
@@ -38,8 +48,8 @@ func (p Positions[F]) part(row, element int) matrix[F] {
 const queryBlock = 32
 
 // Attend writes attention to y, for a number of samples, and the logarithm of the
-// sum of each row of exponentials to lse (samples, Heads, Queries). A rotary that
-// is not nil turns queries and keys first.
+// sum of each row of exponentials to lse (samples, Heads, Queries), unless that is
+// nil. A rotary that is not nil turns queries and keys first.
 func Attend[F Float](y Positions[F], lse []F, q, k, v Positions[F], samples int, a Attention, rotary *Rotary[F]) {
 	Rows(samples*a.Shared, a.cost(2), func(from, to int) {
 		for i := from; i < to; i++ {
@@ -95,7 +105,7 @@ func newAttending[F Float](i int, q, k, v Positions[F], a Attention, rotary *Rot
 func (a Attention) room() int {
 	right := 2*panelsSize(a.Keys, a.Width) + panelsSize(a.Width, a.Keys) + panelsSize(a.Keys, a.Values) +
 		panelsSize(a.Values, a.Keys) + panelsSize(a.Width, a.Queries) + panelsSize(a.Values, a.Queries)
-	return right + 2*(a.Queries+a.Keys)*a.Width + 2*queryBlock*a.Keys
+	return right + 2*(a.Queries+a.Keys)*a.Width + 2*queryBlock*a.Keys + a.Queries
 }
 
 func (w *attending[F]) take(n int) []F {
@@ -142,13 +152,22 @@ func (w *attending[F]) values(p Positions[F]) matrix[F] {
 }
 
 // eachHead calls f for the query heads.
-func (w *attending[F]) eachHead(f func(head int, lse []F)) {
+func (w *attending[F]) eachHead(f func(head int)) {
 	group := w.Heads / w.Shared
 	for h := w.shared * group; h < (w.shared+1)*group; h++ {
-		free, at := w.free, (w.sample*w.Heads+h)*w.Queries
-		f(h, w.lse[at:at+w.Queries])
+		free := w.free
+		f(h)
 		w.free = free
 	}
+}
+
+// lseOf is that of the rows of a head, in scratch where none is asked for.
+func (w *attending[F]) lseOf(head int) []F {
+	if w.lse == nil {
+		return w.take(w.Queries)
+	}
+	at := (w.sample*w.Heads + head) * w.Queries
+	return w.lse[at : at+w.Queries]
 }
 
 // before is how many keys come before the first query.
@@ -160,7 +179,8 @@ func (w *attending[F]) forward() {
 	kt.packTurned(k, w.Keys, w.Width)
 	v.pack(w.values(w.v), w.Values, w.Keys)
 	scores := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
-	w.eachHead(func(head int, lse []F) {
+	w.eachHead(func(head int) {
+		lse := w.lseOf(head)
 		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
 		y := w.y.part(w.sample*w.Queries, head*w.Values)
 		for i := 0; i < w.Queries; i += queryBlock {
@@ -208,7 +228,8 @@ func (w *attending[F]) backward() {
 		clear(dv.row(r, w.Values))
 	}
 	p, dp := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}, matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
-	w.eachHead(func(head int, lse []F) {
+	w.eachHead(func(head int) {
+		lse := w.lseOf(head)
 		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
 		dy := w.dy.part(w.sample*w.Queries, head*w.Values)
 		dq := w.dq.part(w.sample*w.Queries, head*w.Width)

@@ -1,5 +1,9 @@
 package kernel
 
+// MaxIDs is how many ids there are, at most, where they are kept as floats: float32
+// has all integers up to it.
+const MaxIDs = 1 << 24
+
 // Embed writes row ids[r] of table (ids, width) to row r of y (rows, width). The
 // ids are the caller's to check, as all sizes are.
 func Embed[F Float](y, table []F, ids []int, width int) {

@@ -4,16 +4,19 @@ import "math"
 
 // RMSNorm writes the rows of x (rows, width) to y, which may be x, each divided
 // by the root of the mean of its squares, times weight (width): x·inverse·weight
-// with inverse = 1/√(mean(x²)+eps), which it writes too (Zhang and Sennrich 2019,
-// 1910.07467, equation 4). In float32 it is right to 2 units in the last place.
+// with inverse = 1/√(mean(x²)+eps), which it writes too, unless it is nil (Zhang and
+// Sennrich 2019, 1910.07467, equation 4). In float32 it is right to 2 units in the last place.
 func RMSNorm[F Float](y, inverse, x, weight []F, eps float64) {
 	width := len(weight)
 	rows := len(x) / width
 	Rows(rows, costOfNorm*width, func(from, to int) {
 		for r := from; r < to; r++ {
 			x := x[r*width : (r+1)*width]
-			inverse[r] = F(1 / math.Sqrt(sumSquares(x)/float64(width)+eps))
-			scaleBy(y[r*width:(r+1)*width], x, weight, inverse[r])
+			k := F(1 / math.Sqrt(sumSquares(x)/float64(width)+eps))
+			if inverse != nil {
+				inverse[r] = k
+			}
+			scaleBy(y[r*width:(r+1)*width], x, weight, k)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package lm_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/infer"
 	"github.com/godistill/godistill/student/lm"
 )
 
@@ -332,4 +334,33 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("the dtype is %v", d)
 		}
 	})
+}
+
+// A saved student is run without Gorgonia, on ids, and knows no others.
+func TestInfer(t *testing.T) {
+	for _, c := range []lm.Config{small, {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 1, Heads: 3, Context: 9, Tied: true}} {
+		m := must(lm.New(c, positions, 1))
+		var file bytes.Buffer
+		if err := m.Save(&file); err != nil {
+			t.Fatal(err)
+		}
+		p, err := infer.Load(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := ids(c.Vocab)
+		in := make([]float32, len(v.Ints()))
+		for i, id := range v.Ints() {
+			in[i] = float32(id)
+		}
+		want := must(m.Predict(inputs(v)))["logits"].Float32s()
+		if got := must(p.Run(map[string][]float32{data.Input: in}))["logits"]; !slices.Equal(got, want) {
+			t.Error("infer says something else than the model")
+		}
+		in[positions+3] = float32(c.Vocab)
+		got := must(p.Run(map[string][]float32{data.Input: in}))["logits"]
+		if size := positions * c.Vocab; !slices.Equal(got[:size], want[:size]) || got[size+3*c.Vocab] == got[size+3*c.Vocab] {
+			t.Error("an unknown id is known, or changes another sample")
+		}
+	}
 }
