@@ -125,20 +125,18 @@ func (w *attending[F]) turned(x matrix[F], rows, position int) matrix[F] {
 		return x
 	}
 	y := matrix[F]{w.take(rows * w.Width), w.Width}
-	for r := range rows {
-		w.rotary.Turn(y.row(r, w.Width), x.row(r, w.Width), position+r)
-	}
+	w.rotary.turn(y, x, rows, w.Width, position, w.rotary.sin)
 	return y
 }
 
 // turnBack makes the gradient of a head of that of a turned one.
 func (w *attending[F]) turnBack(dst, src matrix[F], rows, position int) {
+	if w.rotary != nil {
+		w.rotary.turn(dst, src, rows, w.Width, position, w.rotary.back)
+		return
+	}
 	for r := range rows {
-		if y, x := dst.row(r, w.Width), src.row(r, w.Width); w.rotary == nil {
-			copy(y, x)
-		} else {
-			w.rotary.turnBack(y, x, position+r)
-		}
+		copy(dst.row(r, w.Width), src.row(r, w.Width))
 	}
 }
 
@@ -187,24 +185,26 @@ func (w *attending[F]) forward() {
 			rows := min(queryBlock, w.Queries-i)
 			seen := w.before() + i + rows
 			kt.multiply(scores, q.from(i), rows, stretch{seen, 0, w.Width})
-			var sums [queryBlock]F
+			var sums, logs [queryBlock]float64
 			for r := range rows {
 				row := scores.row(r, seen)
 				lse[i+r], sums[r] = attendRow(row[:seen-rows+r+1], F(w.Scale))
 				clear(row[seen-rows+r+1:])
 			}
 			v.multiply(y.from(i), scores, rows, stretch{w.Values, 0, seen})
+			logarithms(logs[:rows], sums[:rows])
 			for r, sum := range sums[:rows] {
 				y := y.row(i+r, w.Values)
-				scale(y, y, 1/sum)
+				scale(y, y, F(1/sum))
+				lse[i+r] += F(logs[r])
 			}
 		}
 	})
 }
 
-// attendRow makes scores their exponentials, less the largest, and returns the
-// logarithm of the sum of all, and their sum.
-func attendRow[F Float](x []F, by F) (lse, sum F) {
+// attendRow makes scores their exponentials, less the largest, and returns that and
+// the sum of all.
+func attendRow[F Float](x []F, by F) (top F, all float64) {
 	top, sum, ok := attendFast(x, by)
 	if !ok {
 		top = F(largest(x))
@@ -213,7 +213,7 @@ func attendRow[F Float](x []F, by F) (lse, sum F) {
 			sum += x[i]
 		}
 	}
-	return by*top + F(math.Log(float64(sum))), sum
+	return by * top, float64(sum)
 }
 
 func (w *attending[F]) backward() {

@@ -96,7 +96,7 @@ func swigluFast[F Float](y, gate, up []F) int { return 0 }
 
 func swigluGradFast[F Float](dgate, dup, gate, up, dy []F) int { return 0 }
 
-func turnFast[F Float](y, z, x, w, cos, sin []F) int { return 0 }
+func turnFast[F Float](y, x matrix[F], rows, half int, cos, sin []F) bool { return false }
 
 func attendFast[F Float](x []F, by F) (top, sum F, ok bool) { return 0, 0, false }
 

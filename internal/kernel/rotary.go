@@ -32,36 +32,39 @@ func NewRotary[F Float](positions, width int, theta float64, beside bool) *Rotar
 }
 
 // Turn writes a head x at a position to y, which may be x.
-func (r *Rotary[F]) Turn(y, x []F, position int) { r.turn(y, x, position, r.sin) }
+func (r *Rotary[F]) Turn(y, x []F, position int) {
+	r.turn(matrix[F]{y, 0}, matrix[F]{x, 0}, 1, len(x), position, r.sin)
+}
 
-// turnBack is the inverse of Turn, and its gradient.
-func (r *Rotary[F]) turnBack(y, x []F, position int) { r.turn(y, x, position, r.back) }
-
-func (r *Rotary[F]) turn(y, x []F, position int, sin []F) {
-	still := len(x) - 2*r.half
-	copy(y[:still], x)
-	y, x = y[still:len(x)], x[still:]
-	at, end := position*r.half, (position+1)*r.half
-	if r.beside {
-		turnBeside(y, x, r.cos[at:end], sin[at:end])
-	} else {
-		turnApart(y[:r.half], y[r.half:], x[:r.half], x[r.half:], r.cos[at:end], sin[at:end])
+// turn turns rows of heads, from a position on, by sin, or back by back.
+func (r *Rotary[F]) turn(y, x matrix[F], rows, width, position int, sin []F) {
+	still := width - 2*r.half
+	if still > 0 {
+		for i := range rows {
+			copy(y.row(i, still), x.row(i, still))
+		}
+	}
+	y.data, x.data = y.data[still:], x.data[still:]
+	at, end := position*r.half, (position+rows)*r.half
+	cos, sin := r.cos[at:end], sin[at:end]
+	if !r.beside && turnFast(y, x, rows, r.half, cos, sin) {
+		return
+	}
+	for i := range rows {
+		at, end := i*r.half, (i+1)*r.half
+		r.pairs(y.row(i, 2*r.half), x.row(i, 2*r.half), cos[at:end], sin[at:end])
 	}
 }
 
-func turnBeside[F Float](y, x, cos, sin []F) {
+// pairs turns those of one head.
+func (r *Rotary[F]) pairs(y, x, cos, sin []F) {
 	for i, c := range cos {
-		a, b := x[2*i], x[2*i+1]
-		y[2*i] = F(a*c) - F(b*sin[i])
-		y[2*i+1] = F(b*c) + F(a*sin[i])
-	}
-}
-
-func turnApart[F Float](y, z, x, w, cos, sin []F) {
-	done := turnFast(y, z, x, w, cos, sin)
-	for i := done; i < len(cos); i++ {
-		a, b := x[i], w[i]
-		y[i] = F(a*cos[i]) - F(b*sin[i])
-		z[i] = F(b*cos[i]) + F(a*sin[i])
+		j, k := i, r.half+i
+		if r.beside {
+			j, k = 2*i, 2*i+1
+		}
+		a, b := x[j], x[k]
+		y[j] = F(a*c) - F(b*sin[i])
+		y[k] = F(b*c) + F(a*sin[i])
 	}
 }

@@ -354,10 +354,10 @@ func swiglu8(n int, y *float32, gate *float32, up *float32)
 //go:noescape
 func swigluGrad8(n int, dgate *float32, dup *float32, gate *float32, up *float32, dy *float32)
 
-// turnPairs turns n pairs (x, w) to (y, z).
+// turnRows turns the pairs of rows of x, the elements of which are half, a multiple of 8, apart. Rows are ldx and ldy bytes apart, and those of cos and sin one after the other.
 //
 //go:noescape
-func turnPairs(n int, y *float32, z *float32, x *float32, w *float32, cos *float32, sin *float32)
+func turnRows(rows int, half int, y *float32, ldy int, x *float32, ldx int, cos *float32, sin *float32)
 
 // scaleBy8 is x·k·weight, for n elements.
 //

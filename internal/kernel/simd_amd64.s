@@ -20720,94 +20720,45 @@ elementDone:
 	VZEROUPPER
 	RET
 
-// func turnPairs(n int, y *float32, z *float32, x *float32, w *float32, cos *float32, sin *float32)
-// Requires: AVX, AVX2
-TEXT ·turnPairs(SB), NOSPLIT, $0-56
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ z+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ w+32(FP), SI
-	MOVQ cos+40(FP), DI
-	MOVQ sin+48(FP), R8
-	XORQ R9, R9
-	SUBQ $0x00000008, AX
-	JLT  pairRest
+// func turnRows(rows int, half int, y *float32, ldy int, x *float32, ldx int, cos *float32, sin *float32)
+// Requires: AVX
+TEXT ·turnRows(SB), NOSPLIT, $0-64
+	MOVQ rows+0(FP), AX
+	MOVQ half+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ x+32(FP), BX
+	MOVQ cos+48(FP), SI
+	MOVQ sin+56(FP), DI
+	MOVQ ldx+40(FP), R8
+	MOVQ ldy+24(FP), R9
+
+row:
+	XORQ R10, R10
+	LEAQ (BX)(CX*4), R11
+	LEAQ (DX)(CX*4), R12
 
 pair:
-	VMOVUPS (BX)(R9*4), Y0
-	VMOVUPS (SI)(R9*4), Y1
-	VMOVUPS (DI)(R9*4), Y2
-	VMOVUPS (R8)(R9*4), Y3
+	VMOVUPS (BX)(R10*4), Y0
+	VMOVUPS (R11)(R10*4), Y1
+	VMOVUPS (SI)(R10*4), Y2
+	VMOVUPS (DI)(R10*4), Y3
 	VMULPS  Y2, Y0, Y4
 	VMULPS  Y3, Y1, Y5
 	VSUBPS  Y5, Y4, Y4
 	VMULPS  Y2, Y1, Y1
 	VMULPS  Y3, Y0, Y5
 	VADDPS  Y5, Y1, Y1
-	VMOVUPS Y4, (CX)(R9*4)
-	VMOVUPS Y1, (DX)(R9*4)
-	ADDQ    $0x00000008, R9
-	SUBQ    $0x00000008, AX
-	JGE     pair
-
-pairRest:
-	ADDQ         $0x00000008, AX
-	JZ           pairDone
-	VMOVD        AX, X0
-	VPBROADCASTD X0, Y0
-	VPCMPGTD     places<>+0(SB), Y0, Y0
-	VMASKMOVPS   (BX)(R9*4), Y0, Y1
-	VMASKMOVPS   (SI)(R9*4), Y0, Y2
-	VMASKMOVPS   (DI)(R9*4), Y0, Y3
-	VMASKMOVPS   (R8)(R9*4), Y0, Y0
-	VMULPS       Y3, Y1, Y4
-	VMULPS       Y0, Y2, Y5
-	VSUBPS       Y5, Y4, Y4
-	VMULPS       Y3, Y2, Y2
-	VMULPS       Y0, Y1, Y5
-	VADDPS       Y5, Y2, Y2
-	LEAQ         (CX)(R9*4), CX
-	TESTQ        $0x00000004, AX
-	JZ           stored49
-	VMOVUPS      X4, (CX)
-	VEXTRACTF128 $0x01, Y4, X4
-	ADDQ         $0x00000010, CX
-
-stored49:
-	TESTQ   $0x00000002, AX
-	JZ      stored50
-	VMOVQ   X4, (CX)
-	VPSRLDQ $0x08, X4, X4
-	ADDQ    $0x00000008, CX
-
-stored50:
-	TESTQ  $0x00000001, AX
-	JZ     stored51
-	VMOVSS X4, (CX)
-
-stored51:
-	LEAQ         (DX)(R9*4), CX
-	TESTQ        $0x00000004, AX
-	JZ           stored52
-	VMOVUPS      X2, (CX)
-	VEXTRACTF128 $0x01, Y2, X2
-	ADDQ         $0x00000010, CX
-
-stored52:
-	TESTQ   $0x00000002, AX
-	JZ      stored53
-	VMOVQ   X2, (CX)
-	VPSRLDQ $0x08, X2, X2
-	ADDQ    $0x00000008, CX
-
-stored53:
-	TESTQ  $0x00000001, AX
-	JZ     stored54
-	VMOVSS X2, (CX)
-
-stored54:
-pairDone:
+	VMOVUPS Y4, (DX)(R10*4)
+	VMOVUPS Y1, (R12)(R10*4)
+	ADDQ    $0x00000008, R10
+	CMPQ    R10, CX
+	JLT     pair
+	LEAQ    (SI)(R10*4), SI
+	LEAQ    (DI)(R10*4), DI
+	ADDQ    R8, BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     row
 	VZEROUPPER
 	RET
 
@@ -20845,24 +20796,24 @@ elementRest:
 	VMULPS       Y0, Y2, Y2
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored55
+	JZ           stored49
 	VMOVUPS      X2, (CX)
 	VEXTRACTF128 $0x01, Y2, X2
 	ADDQ         $0x00000010, CX
 
-stored55:
+stored49:
 	TESTQ   $0x00000002, AX
-	JZ      stored56
+	JZ      stored50
 	VMOVQ   X2, (CX)
 	VPSRLDQ $0x08, X2, X2
 	ADDQ    $0x00000008, CX
 
-stored56:
+stored50:
 	TESTQ  $0x00000001, AX
-	JZ     stored57
+	JZ     stored51
 	VMOVSS X2, (CX)
 
-stored57:
+stored51:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20964,44 +20915,44 @@ elementRest:
 	VSUBPS       Y3, Y4, Y4
 	LEAQ         (DI)(R8*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored58
+	JZ           stored52
 	VMOVUPS      X5, (CX)
 	VEXTRACTF128 $0x01, Y5, X5
 	ADDQ         $0x00000010, CX
 
-stored58:
+stored52:
 	TESTQ   $0x00000002, AX
-	JZ      stored59
+	JZ      stored53
 	VMOVQ   X5, (CX)
 	VPSRLDQ $0x08, X5, X5
 	ADDQ    $0x00000008, CX
 
-stored59:
+stored53:
 	TESTQ  $0x00000001, AX
-	JZ     stored60
+	JZ     stored54
 	VMOVSS X5, (CX)
 
-stored60:
+stored54:
 	LEAQ         (SI)(R8*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored61
+	JZ           stored55
 	VMOVUPS      X4, (CX)
 	VEXTRACTF128 $0x01, Y4, X4
 	ADDQ         $0x00000010, CX
 
-stored61:
+stored55:
 	TESTQ   $0x00000002, AX
-	JZ      stored62
+	JZ      stored56
 	VMOVQ   X4, (CX)
 	VPSRLDQ $0x08, X4, X4
 	ADDQ    $0x00000008, CX
 
-stored62:
+stored56:
 	TESTQ  $0x00000001, AX
-	JZ     stored63
+	JZ     stored57
 	VMOVSS X4, (CX)
 
-stored63:
+stored57:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21115,19 +21066,19 @@ logRest:
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	LEAQ         (CX)(BX*8), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored64
+	JZ           stored58
 	VMOVUPS      X0, (CX)
 	VEXTRACTF128 $0x01, Y0, X0
 	ADDQ         $0x00000010, CX
 
-stored64:
+stored58:
 	TESTQ   $0x00000001, AX
-	JZ      stored65
+	JZ      stored59
 	VMOVQ   X0, (CX)
 	VPSRLDQ $0x08, X0, X0
 	ADDQ    $0x00000008, CX
 
-stored65:
+stored59:
 logDone:
 	VZEROUPPER
 	RET
@@ -21275,24 +21226,24 @@ scaleRest:
 	VMULPS       Y0, Y1, Y1
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored66
+	JZ           stored60
 	VMOVUPS      X1, (CX)
 	VEXTRACTF128 $0x01, Y1, X1
 	ADDQ         $0x00000010, CX
 
-stored66:
+stored60:
 	TESTQ   $0x00000002, AX
-	JZ      stored67
+	JZ      stored61
 	VMOVQ   X1, (CX)
 	VPSRLDQ $0x08, X1, X1
 	ADDQ    $0x00000008, CX
 
-stored67:
+stored61:
 	TESTQ  $0x00000001, AX
-	JZ     stored68
+	JZ     stored62
 	VMOVSS X1, (CX)
 
-stored68:
+stored62:
 scaleDone:
 	VZEROUPPER
 	RET
@@ -21332,17 +21283,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored69
+	JZ           stored63
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored69:
+stored63:
 	TESTQ  $0x00000001, AX
-	JZ     stored70
+	JZ     stored64
 	VMOVSS X2, (CX)
 
-stored70:
+stored64:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21383,17 +21334,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored71
+	JZ           stored65
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored71:
+stored65:
 	TESTQ  $0x00000001, AX
-	JZ     stored72
+	JZ     stored66
 	VMOVSS X2, (CX)
 
-stored72:
+stored66:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21491,17 +21442,17 @@ elementRest:
 	VCVTPD2PSY   Y1, X1
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored73
+	JZ           stored67
 	VMOVQ        X1, (CX)
 	VPSRLDQ      $0x08, X1, X1
 	ADDQ         $0x00000008, CX
 
-stored73:
+stored67:
 	TESTQ  $0x00000001, AX
-	JZ     stored74
+	JZ     stored68
 	VMOVSS X1, (CX)
 
-stored74:
+stored68:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21586,17 +21537,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored75
+	JZ           stored69
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored75:
+stored69:
 	TESTQ  $0x00000001, AX
-	JZ     stored76
+	JZ     stored70
 	VMOVSS X3, (CX)
 
-stored76:
+stored70:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21663,17 +21614,17 @@ elementRest:
 	VCVTPD2PSY   Y10, X10
 	LEAQ         (CX)(R8*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored77
+	JZ           stored71
 	VMOVQ        X10, (CX)
 	VPSRLDQ      $0x08, X10, X10
 	ADDQ         $0x00000008, CX
 
-stored77:
+stored71:
 	TESTQ  $0x00000001, AX
-	JZ     stored78
+	JZ     stored72
 	VMOVSS X10, (CX)
 
-stored78:
+stored72:
 	VMASKMOVPS (BX)(R8*4), X8, X0
 	VCVTPS2PD  X0, Y0
 	VMASKMOVPS (DX)(R8*4), X8, X4
@@ -21804,17 +21755,17 @@ elementRest:
 	VCVTPD2PSY   Y4, X4
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored79
+	JZ           stored73
 	VMOVQ        X4, (CX)
 	VPSRLDQ      $0x08, X4, X4
 	ADDQ         $0x00000008, CX
 
-stored79:
+stored73:
 	TESTQ  $0x00000001, AX
-	JZ     stored80
+	JZ     stored74
 	VMOVSS X4, (CX)
 
-stored80:
+stored74:
 elementDone:
 	VZEROUPPER
 	RET
@@ -21863,17 +21814,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored81
+	JZ           stored75
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored81:
+stored75:
 	TESTQ  $0x00000001, AX
-	JZ     stored82
+	JZ     stored76
 	VMOVSS X3, (CX)
 
-stored82:
+stored76:
 elementDone:
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1

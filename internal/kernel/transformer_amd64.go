@@ -42,12 +42,12 @@ func swigluGradFast[F Float](dgate, dup, gate, up, dy []F) int {
 	return len(dy)
 }
 
-func turnFast[F Float](y, z, x, w, cos, sin []F) int {
-	if !vectorized[F]() {
-		return 0
+func turnFast[F Float](y, x matrix[F], rows, half int, cos, sin []F) bool {
+	if !vectorized[F]() || half%lanes != 0 {
+		return false
 	}
-	turnPairs(len(cos), start(y), start(z), start(x), start(w), start(cos), start(sin))
-	return len(cos)
+	turnRows(rows, half, start(y.data), 4*y.apart, start(x.data), 4*x.apart, start(cos), start(sin))
+	return true
 }
 
 func attendFast[F Float](x []F, by F) (top, sum F, ok bool) {

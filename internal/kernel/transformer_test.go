@@ -123,7 +123,7 @@ func TestRotary(t *testing.T) {
 					t.Fatalf("position %d: element %d is %v, want %v", p, i, y[i], w)
 				}
 			}
-			r.turnBack(y, y, p)
+			r.turn(matrix[float64]{y, 0}, matrix[float64]{y, 0}, 1, 11, p, r.back)
 			for i, w := range x {
 				if math.Abs(y[i]-w) > 1e-14 {
 					t.Fatalf("position %d: element %d came back as %v, want %v", p, i, y[i], w)
@@ -135,7 +135,7 @@ func TestRotary(t *testing.T) {
 }
 
 func rotated[F Float]() [][]F {
-	r := NewRotary[F](9, 38, theta, false)
+	r := NewRotary[F](9, 32, theta, false)
 	y := converted[F](random[float32](40, 1))
 	r.Turn(y, y, 7)
 	return [][]F{y}

@@ -2,6 +2,7 @@ package main
 
 import (
 	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
@@ -119,20 +120,36 @@ func swiglus() {
 }
 
 func rotaries() {
-	begin("turnPairs", "func(n int, y, z, x, w, cos, sin *float32)", "turnPairs turns n pairs (x, w) to (y, z).")
-	n, y, z, x, w, cos, sin := load("n"), load("y"), load("z"), load("x"), load("w"), load("cos"), load("sin")
-	eachPart("pair", n, vector, func(p part) {
-		a, b, c, s := p.single(x), p.single(w), p.single(cos), p.single(sin)
-		left, right, product := YMM(), YMM(), YMM()
-		VMULPS(c, a, left)
-		VMULPS(s, b, product)
-		VSUBPS(product, left, left)
-		VMULPS(c, b, right)
-		VMULPS(s, a, product)
-		VADDPS(product, right, right)
-		p.putSingle(left, y)
-		p.putSingle(right, z)
-	})
+	begin("turnRows", "func(rows, half int, y *float32, ldy int, x *float32, ldx int, cos, sin *float32)",
+		"turnRows turns the pairs of rows of x, the elements of which are half, a multiple of 8, apart. Rows are ldx and ldy bytes apart, and those of cos and sin one after the other.")
+	rows, half, y, x, cos, sin := load("rows"), load("half"), load("y"), load("x"), load("cos"), load("sin")
+	ldx, ldy, i := load("ldx"), load("ldy"), GP64()
+	high, wide := GP64(), GP64()
+	Label("row")
+	XORQ(i, i)
+	LEAQ(Mem{Base: x, Index: half, Scale: 4}, high)
+	LEAQ(Mem{Base: y, Index: half, Scale: 4}, wide)
+	Label("pair")
+	element := func(p Register) Mem { return Mem{Base: p, Index: i, Scale: 4} }
+	a, b, c, s := read(element(x)), read(element(high)), read(element(cos)), read(element(sin))
+	left, right, product := YMM(), YMM(), YMM()
+	VMULPS(c, a, left)
+	VMULPS(s, b, product)
+	VSUBPS(product, left, left)
+	VMULPS(c, b, right)
+	VMULPS(s, a, product)
+	VADDPS(product, right, right)
+	VMOVUPS(left, element(y))
+	VMOVUPS(right, element(wide))
+	ADDQ(U32(vector), i)
+	CMPQ(i, half)
+	JLT(LabelRef("pair"))
+	LEAQ(element(cos), cos)
+	LEAQ(element(sin), sin)
+	ADDQ(ldx, x)
+	ADDQ(ldy, y)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
 	end()
 }
 
