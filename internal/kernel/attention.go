@@ -185,21 +185,28 @@ func (w *attending[F]) forward() {
 			rows := min(queryBlock, w.Queries-i)
 			seen := w.before() + i + rows
 			kt.multiply(scores, q.from(i), rows, stretch{seen, 0, w.Width})
-			var sums, logs [queryBlock]float64
-			for r := range rows {
-				row := scores.row(r, seen)
-				lse[i+r], sums[r] = attendRow(row[:seen-rows+r+1], F(w.Scale))
-				clear(row[seen-rows+r+1:])
-			}
-			v.multiply(y.from(i), scores, rows, stretch{w.Values, 0, seen})
-			logarithms(logs[:rows], sums[:rows])
-			for r, sum := range sums[:rows] {
-				y := y.row(i+r, w.Values)
-				scale(y, y, F(1/sum))
-				lse[i+r] += F(logs[r])
-			}
+			w.weigh(y.from(i), lse[i:i+rows], scores, &v, seen)
 		}
 	})
+}
+
+// weigh makes weights of the scores of a block of queries, the last of which sees
+// so many keys, and writes the sums of values by them.
+func (w *attending[F]) weigh(y matrix[F], lse []F, scores matrix[F], v *panels[F], seen int) {
+	var sums, logs [queryBlock]float64
+	rows := len(lse)
+	for r := range lse {
+		row := scores.row(r, seen)
+		lse[r], sums[r] = attendRow(row[:seen-rows+r+1], F(w.Scale))
+		clear(row[seen-rows+r+1:])
+	}
+	v.multiply(y, scores, rows, stretch{w.Values, 0, seen})
+	logarithms(logs[:rows], sums[:rows])
+	for r := range lse {
+		y := y.row(r, w.Values)
+		scale(y, y, F(1/sums[r]))
+		lse[r] += F(logs[r])
+	}
 }
 
 // attendRow makes scores their exponentials, less the largest, and returns that and
@@ -216,45 +223,58 @@ func attendRow[F Float](x []F, by F) (top F, all float64) {
 	return by * top, float64(sum)
 }
 
+// backwards is what the gradients of all query heads of a shared one need.
+type backwards[F Float] struct {
+	kt, k, vt panels[F] // keys and values, as right sides
+	dk, dv    matrix[F]
+	p, dp     matrix[F] // probabilities of a block of queries, and their gradient
+}
+
 func (w *attending[F]) backward() {
 	k := w.turned(w.keys(w.k), w.Keys, 0)
-	kt, kr, vt := w.right(w.Keys, w.Width), w.right(w.Width, w.Keys), w.right(w.Keys, w.Values)
-	kt.packTurned(k, w.Keys, w.Width)
-	kr.pack(k, w.Width, w.Keys)
-	vt.packTurned(w.values(w.v), w.Keys, w.Values)
-	dk, dv := matrix[F]{w.take(w.Keys * w.Width), w.Width}, w.values(w.dv)
-	clear(dk.data)
-	for r := range w.Keys {
-		clear(dv.row(r, w.Values))
+	b := backwards[F]{
+		kt: w.right(w.Keys, w.Width), k: w.right(w.Width, w.Keys), vt: w.right(w.Keys, w.Values),
+		dk: matrix[F]{w.take(w.Keys * w.Width), w.Width}, dv: w.values(w.dv),
+		p: matrix[F]{w.take(queryBlock * w.Keys), w.Keys}, dp: matrix[F]{w.take(queryBlock * w.Keys), w.Keys},
 	}
-	p, dp := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}, matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
-	w.eachHead(func(head int) {
-		lse := w.lseOf(head)
-		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
-		dy := w.dy.part(w.sample*w.Queries, head*w.Values)
-		dq := w.dq.part(w.sample*w.Queries, head*w.Width)
-		dq1 := matrix[F]{w.take(w.Queries * w.Width), w.Width}
-		qr, dyr := w.right(w.Width, w.Queries), w.right(w.Values, w.Queries)
-		qr.pack(q, w.Width, w.Queries)
-		dyr.pack(dy, w.Values, w.Queries)
-		for i := 0; i < w.Queries; i += queryBlock {
-			rows := min(queryBlock, w.Queries-i)
-			seen := w.before() + i + rows
-			kt.multiply(p, q.from(i), rows, stretch{seen, 0, w.Width})
-			vt.multiply(dp, dy.from(i), rows, stretch{seen, 0, w.Values})
-			for r := range rows {
-				n := seen - rows + r + 1
-				attendRowGrad(p.row(r, n), dp.row(r, n), F(w.Scale), lse[i+r])
-				clear(p.row(r, seen)[n:])
-				clear(dp.row(r, seen)[n:])
-			}
-			kr.multiply(dq1.from(i), dp, rows, stretch{w.Width, 0, seen})
-			qr.addTurned(dk, dp, seen, stretch{w.Width, i, rows})
-			dyr.addTurned(dv, p, seen, stretch{w.Values, i, rows})
+	b.kt.packTurned(k, w.Keys, w.Width)
+	b.k.pack(k, w.Width, w.Keys)
+	b.vt.packTurned(w.values(w.v), w.Keys, w.Values)
+	clear(b.dk.data)
+	for r := range w.Keys {
+		clear(b.dv.row(r, w.Values))
+	}
+	w.eachHead(func(head int) { w.headGrad(head, &b) })
+	w.turnBack(w.keys(w.dk), b.dk, w.Keys, 0)
+}
+
+// headGrad writes the gradient of the queries of a head, and adds to those of keys
+// and values, a block of queries at a time: with P the probabilities and S the
+// scores, dV += Pᵀ·dY, dP = dY·Vᵀ, dQ = dS·K and dK += dSᵀ·Q.
+func (w *attending[F]) headGrad(head int, b *backwards[F]) {
+	lse := w.lseOf(head)
+	q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
+	dy := w.dy.part(w.sample*w.Queries, head*w.Values)
+	dq := matrix[F]{w.take(w.Queries * w.Width), w.Width}
+	qs, dys := w.right(w.Width, w.Queries), w.right(w.Values, w.Queries)
+	qs.pack(q, w.Width, w.Queries)
+	dys.pack(dy, w.Values, w.Queries)
+	for i := 0; i < w.Queries; i += queryBlock {
+		rows := min(queryBlock, w.Queries-i)
+		seen := w.before() + i + rows
+		b.kt.multiply(b.p, q.from(i), rows, stretch{seen, 0, w.Width})
+		b.vt.multiply(b.dp, dy.from(i), rows, stretch{seen, 0, w.Values})
+		for r := range rows {
+			n := seen - rows + r + 1
+			attendRowGrad(b.p.row(r, n), b.dp.row(r, n), F(w.Scale), lse[i+r])
+			clear(b.p.row(r, seen)[n:])
+			clear(b.dp.row(r, seen)[n:])
 		}
-		w.turnBack(dq, dq1, w.Queries, w.before())
-	})
-	w.turnBack(w.keys(w.dk), dk, w.Keys, 0)
+		b.k.multiply(dq.from(i), b.dp, rows, stretch{w.Width, 0, seen})
+		qs.addTurned(b.dk, b.dp, seen, stretch{w.Width, i, rows})
+		dys.addTurned(b.dv, b.p, seen, stretch{w.Values, i, rows})
+	}
+	w.turnBack(w.dq.part(w.sample*w.Queries, head*w.Width), dq, w.Queries, w.before())
 }
 
 // attendRowGrad makes scores x their probabilities, given the logarithm of the sum
