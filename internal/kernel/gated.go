@@ -2,7 +2,7 @@ package kernel
 
 // SwiGLU writes SiLU(gate)·up to y (rows, width), where a row of x (rows, 2·width)
 // is that of gate and then that of up (Shazeer 2020, 2002.05202, equation 6). In
-// float32 it is right to 4 units in the last place.
+// float32 it is off by 3e-6 at most, of its size or of 1.
 func SwiGLU[F Float](y, x []F, width int) {
 	Rows(len(x)/(2*width), costOfGated*width, func(from, to int) {
 		for r := from; r < to; r++ {

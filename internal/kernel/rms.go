@@ -5,7 +5,7 @@ import "math"
 // RMSNorm writes the rows of x (rows, width) to y, which may be x, each divided
 // by the root of the mean of its squares, times weight (width): x·inverse·weight
 // with inverse = 1/√(mean(x²)+eps), which it writes too, unless it is nil (Zhang and
-// Sennrich 2019, 1910.07467, equation 4). In float32 it is right to 2 units in the last place.
+// Sennrich 2019, 1910.07467, equation 4).
 func RMSNorm[F Float](y, inverse, x, weight []F, eps float64) {
 	width := len(weight)
 	rows := len(x) / width
