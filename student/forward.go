@@ -11,6 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/graph"
 	"github.com/godistill/godistill/internal/kernel"
 	"github.com/godistill/godistill/internal/plan"
 )
@@ -80,9 +81,10 @@ func newRunner[F kernel.Float](taps []string, p *plan.Plan) runner {
 
 func (f *forward[F]) computes(taps []string) bool { return slices.Equal(f.taps, taps) }
 
-// plain says that all inputs are of the dtype that the model computes in.
+// plain says that all taps are of the dtype that the model computes in: a plan has
+// no other.
 func (m *Model) plain() bool {
-	for _, f := range m.spec.In {
+	for _, f := range m.taps {
 		if f.Dtype != m.dtype {
 			return false
 		}
@@ -97,11 +99,15 @@ func (f *forward[F]) run(m *Model, batch data.Batch, rows int, out data.Signals)
 	}
 	defer clear(f.in)
 	for i, in := range f.plan.Inputs {
-		v, err := checkInput(in.Name, batch.In[in.Name], m.dtype, rows, in.Shape)
+		v, err := checkInput(in.Name, batch.In[in.Name], m.spec.In[in.Name].Dtype, rows, in.Shape)
 		if err != nil {
 			return err
 		}
-		f.in[i] = v
+		if f.in[i] = v; v.Dtype() == tensor.Int {
+			if err := f.checkIDs(m, i, v); err != nil {
+				return err
+			}
+		}
 	}
 	if err := f.compile(m); err != nil {
 		return err
@@ -110,6 +116,20 @@ func (f *forward[F]) run(m *Model, batch data.Batch, rows int, out data.Signals)
 		out[name] = room(out[name], m.dtype, batch.N, f.plan.Shape(f.value(name)))
 	}
 	f.share(batch.N, func(from, n int) { f.some(out, from, n) })
+	return nil
+}
+
+// checkIDs refuses ids of input i that an embedding of them does not have.
+func (f *forward[F]) checkIDs(m *Model, i int, v *tensor.Dense) error {
+	for _, s := range f.plan.Steps {
+		if s.Op != "embed" || s.In[0] != i {
+			continue
+		}
+		size := m.params.Lookup(s.Params[0]).Value.Shape()[0]
+		if err := graph.CheckIDs(v.Ints(), v.Shape(), size); err != nil {
+			return fmt.Errorf("student: input %q: %w", f.plan.Inputs[i].Name, err)
+		}
+	}
 	return nil
 }
 
@@ -135,7 +155,11 @@ func (f *forward[F]) share(rows int, do func(from, n int)) {
 func (f *forward[F]) some(out data.Signals, from, n int) {
 	m := f.take()
 	for i, v := range f.in {
-		m.Bind(i, rowsOf[F](v, from, n))
+		if v.Dtype() == tensor.Int {
+			widen(m.Value(i, n), v, from)
+		} else {
+			m.Bind(i, rowsOf[F](v, from, n))
+		}
 	}
 	m.Run(n)
 	for _, name := range f.taps {
@@ -145,6 +169,14 @@ func (f *forward[F]) some(out data.Signals, from, n int) {
 		m.Bind(i, nil)
 	}
 	f.give(m)
+}
+
+// widen writes rows of ints from a row on to dst, as floats.
+func widen[F kernel.Float](dst []F, v *tensor.Dense, from int) {
+	all := v.Ints()
+	for i, id := range all[from*len(all)/v.Shape()[0]:][:len(dst)] {
+		dst[i] = F(id)
+	}
 }
 
 // take is a machine for the program, which nobody else uses until it is given

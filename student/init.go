@@ -54,6 +54,15 @@ func Uniform(bound float64) Init {
 	}
 }
 
+// Normal draws from a normal distribution with mean 0 and that standard deviation.
+func Normal(sd float64) Init {
+	return func(rng *rand.Rand, dst []float64, _, _ int) {
+		for i := range dst {
+			dst[i] = sd * rng.NormFloat64()
+		}
+	}
+}
+
 // fans are those of PyTorch's shapes, (out, in, kernel...), or for a vector
 // its length.
 func fans(shape []int) (in, out int) {

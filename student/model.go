@@ -69,10 +69,17 @@ type evaluator struct {
 // its inputs: a set of float64 makes a model of float64. It fails on a spec
 // without inputs, and with the first mistake that Forward makes.
 func New(m Module, in data.Spec, seed uint64) (*Model, error) {
+	return NewOf(m, in, tensor.Dtype{}, seed)
+}
+
+// NewOf is [New] for inputs that are all of int, as the ids of tokens are: they
+// do not say what to compute in. The zero Dtype means what the inputs say, and
+// float32 where they say nothing.
+func NewOf(m Module, in data.Spec, d tensor.Dtype, seed uint64) (*Model, error) {
 	if m == nil {
 		return nil, errors.New("student: the module is nil")
 	}
-	dtype, err := dtypeOf(in)
+	dtype, err := dtypeOf(in, d)
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +111,12 @@ func (m *Model) checkParams(b *Builder) {
 	}
 }
 
-// dtypeOf is what a model of such inputs computes in, and refuses bad ones.
-func dtypeOf(in data.Spec) (tensor.Dtype, error) {
-	d := tensor.Dtype{}
+// dtypeOf is what a model of such inputs computes in, which is d unless that is
+// zero, and refuses bad ones.
+func dtypeOf(in data.Spec, d tensor.Dtype) (tensor.Dtype, error) {
+	if d.Type != nil && d != tensor.Float32 && d != tensor.Float64 {
+		return d, fmt.Errorf("student: the dtype is %v; want float32, float64 or none", d)
+	}
 	for _, name := range sorted(in.In) {
 		switch f := in.In[name]; {
 		case name == "":

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -19,8 +20,7 @@ type rowsFunc[F kernel.Float] func(value, grad, z []F, in []gorgonia.Value)
 func rowLoss[F kernel.Float](name string, loss rowsFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
 	z := in[0]
 	grad := make([]F, z.Shape().TotalSize())
-	o := &op{name: name, shape: z.Shape()[:1].Clone(), wrt: make([]bool, len(in)), ints: ints}
-	o.wrt[0] = true
+	o := lossOp(name, ints, in)
 	o.run = func(v []gorgonia.Value) { loss(floats[F](o.value), grad, floats[F](v[0]), v) }
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: name + ".dz", shape: z.Shape()}
@@ -28,6 +28,40 @@ func rowLoss[F kernel.Float](name string, loss rowsFunc[F], ints int, in ...*gor
 		all := make([]*gorgonia.Node, len(in))
 		var err error
 		all[0], err = apply[F](d, dy, y) // y orders it behind the forward pass
+		return all, err
+	}
+	return apply[F](o, in...)
+}
+
+func lossOp(name string, ints int, in []*gorgonia.Node) *op {
+	o := &op{name: name, shape: in[0].Shape()[:1].Clone(), wrt: make([]bool, len(in)), ints: ints}
+	o.wrt[0] = true
+	return o
+}
+
+// manyLogits are so many that to keep their gradient from the forward pass costs
+// more than to compute it later: a vocabulary for each token. Tests change it.
+var manyLogits = 1 << 22
+
+// classLoss is rowLoss for a loss that may be asked for no gradient: that of many
+// logits is computed when it is wanted, so that there is no other copy of them.
+func classLoss[F kernel.Float](name string, loss rowsFunc[F], ints int, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	z := in[0]
+	if z.Shape().TotalSize() < manyLogits {
+		return rowLoss(name, loss, ints, in...)
+	}
+	o := lossOp(name, ints, in)
+	o.run = func(v []gorgonia.Value) { loss(floats[F](o.value), nil, floats[F](v[0]), v) }
+	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
+		d, value := &op{name: name + ".dz", shape: z.Shape(), ints: ints}, make([]F, z.Shape()[0])
+		d.run = func(v []gorgonia.Value) {
+			grad := floats[F](d.value)
+			loss(value, grad, floats[F](v[0]), v)
+			kernel.ScaleRows(grad, grad, floats[F](v[len(in)]))
+		}
+		all := make([]*gorgonia.Node, len(in))
+		var err error
+		all[0], err = apply[F](d, append(slices.Clone(in), dy)...)
 		return all, err
 	}
 	return apply[F](o, in...)
@@ -68,7 +102,7 @@ func crossEntropy[F kernel.Float](z, labels *gorgonia.Node, smoothing float64) (
 	loss := func(value, grad, z []F, in []gorgonia.Value) {
 		kernel.CrossEntropy(value, grad, z, ints(in[1]), smoothing)
 	}
-	return rowLoss("cross-entropy", loss, 1, z, labels)
+	return classLoss("cross-entropy", loss, 1, z, labels)
 }
 
 // SoftCrossEntropy is -Σ_c t_c log softmax(z)_c for each row of z (R, C), where
@@ -87,7 +121,7 @@ func softCrossEntropy[F kernel.Float](z, target *gorgonia.Node, smoothing float6
 	loss := func(value, grad, z []F, in []gorgonia.Value) {
 		kernel.SoftCrossEntropy(value, grad, z, floats[F](in[1]), smoothing)
 	}
-	return rowLoss("soft cross-entropy", loss, 0, z, target)
+	return classLoss("soft cross-entropy", loss, 0, z, target)
 }
 
 // KL is T²·KL(softmax(t/T) ‖ softmax(z/T)) for each row of the student's z and
@@ -110,7 +144,7 @@ func kl[F kernel.Float](z, t, temp *gorgonia.Node) (*gorgonia.Node, error) {
 	loss := func(value, grad, z []F, in []gorgonia.Value) {
 		kernel.KL(value, grad, z, floats[F](in[1]), scalar(in[2]))
 	}
-	return rowLoss("kl", loss, 0, z, t, temp)
+	return classLoss("kl", loss, 0, z, t, temp)
 }
 
 // TopKL is T² times the KL divergence of the distributions over the teacher's
@@ -141,7 +175,7 @@ func topKL[F kernel.Float](z, top, id, lse, temp *gorgonia.Node, temps []float64
 		kept := kernel.TopK[F]{Logits: floats[F](in[1]), Classes: ints(in[2]), LSE: floats[F](in[3]), At: column[F](temps, T)}
 		kernel.TopKL(value, grad, z, kept, T)
 	}
-	return rowLoss("top-k kl", loss, 2, z, top, id, lse, temp)
+	return classLoss("top-k kl", loss, 2, z, top, id, lse, temp)
 }
 
 // column finds the recorded temperature that T is, at F's precision.

@@ -185,6 +185,23 @@ func TestLosses(t *testing.T) {
 	}
 }
 
+// The gradient of many logits is computed when it is wanted: in the same bits.
+func TestLateLosses(t *testing.T) {
+	z := gradcheck.Normal(1, batch, classes)
+	for name, f := range map[string]loss{
+		"cross-entropy": crossEntropy(0.1), "soft": softCrossEntropy(0.1), "kl": kl(4), "top-k kl": topKL(3, 4),
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, value := gradient(t, f, z), eval(t, must(f(bind(gorgonia.NewGraph(), "z", z))))[0]
+			defer graph.Late()()
+			gradcheck.Check(t, of(f), z)
+			if !slices.Equal(gradient(t, f, z), want) || !slices.Equal(eval(t, must(f(bind(gorgonia.NewGraph(), "z", z))))[0], value) {
+				t.Error("it is another one")
+			}
+		})
+	}
+}
+
 func TestMSEOfBothSides(t *testing.T) {
 	gradcheck.Check(t, func(in []*gorgonia.Node) (*gorgonia.Node, error) { return graph.MSE(in[0], in[1]) },
 		gradcheck.Normal(1, 3, 5), gradcheck.Normal(2, 3, 5))

@@ -33,6 +33,10 @@ const (
 	// narrowRows is how many rows, at most, are multiplied one by one because
 	// that costs less than to widen a B of float16.
 	narrowRows = 4
+	// packedFirst is how many elements B has, at most, for it to be packed before
+	// threads share the rows of A, where these are more: all of it stays near the
+	// processor, and tiles are as wide as can be.
+	packedFirst = 1 << 19
 	// chunk is how many elements of A are packed at once, at most.
 	chunk = 1 << 20
 )
@@ -113,6 +117,13 @@ func pack32(tb bool, n, k int, b []float32) []float32 {
 
 func (p *job) run() {
 	all := (p.m + p.height - 1) / p.height
+	if p.packed == nil && p.half == nil && p.columns < all && p.n*p.k <= packedFirst && p.m*p.n*p.k >= worth {
+		packed := borrow[float32](p.columns * tileColumns * p.k)
+		defer giveBack(packed)
+		r := rightPacking{*p, *packed}
+		split(&r, p.columns, tileColumns*len(*packed))
+		p.packed = *packed
+	}
 	if !p.ta {
 		p.some(0, all, 0, p.k)
 		return

@@ -6,8 +6,8 @@ import (
 )
 
 // The losses of rows of logits z (R, C) write the value of each row to value
-// (R) and its gradient by the logits to grad (R, C), every element. They
-// compute in float64 whatever F is: where a student is near its teacher, what
+// (R) and its gradient by the logits to grad (R, C), every element. Those over
+// classes take a nil grad for none. They compute in float64 whatever F is: where a student is near its teacher, what
 // remains of two probabilities is small. The gradient of equal logits is
 // exactly 0.
 
@@ -19,6 +19,22 @@ func columns[F Float](x []F, rows int) int { return len(x) / max(1, rows) }
 
 // row is row r of x (R, C).
 func row[F Float](x []F, r, c int) []F { return x[r*c : (r+1)*c] }
+
+// rowOr is row r of x (R, C), or spare if x is nil.
+func rowOr[F Float](x, spare []F, r, c int) []F {
+	if x == nil {
+		return spare
+	}
+	return row(x, r, c)
+}
+
+// spare is room for a row of a gradient that nobody wants.
+func spare[F Float](grad []F, c int) *[]F {
+	if grad != nil {
+		c = 0
+	}
+	return borrow[F](c)
+}
 
 // blocks are the rows [from, to), so many at a time that what is computed of
 // them stays in the first cache.
@@ -70,10 +86,12 @@ func (d *distributions) row(r int) distribution {
 func CrossEntropy[F Float](value, grad, z []F, labels []int, smoothing float64) {
 	c := columns(z, len(value))
 	Rows(len(value), costOfLoss*c, func(from, to int) {
+		none := spare(grad, c)
+		defer giveBack(none)
 		for from, to := range blocks(from, to, c) {
 			q := distribute(z[from*c:to*c], c, 1)
 			for r := from; r < to; r++ {
-				value[r] = F(crossEntropy(row(grad, r, c), row(z, r, c), q.row(r-from), labels[r], smoothing))
+				value[r] = F(crossEntropy(rowOr(grad, *none, r, c), row(z, r, c), q.row(r-from), labels[r], smoothing))
 			}
 			q.release()
 		}
@@ -101,10 +119,12 @@ func SoftCrossEntropy[F Float](value, grad, z, target []F, smoothing float64) {
 	c := columns(z, len(value))
 	even := smoothing / float64(c)
 	Rows(len(value), costOfLoss*c, func(from, to int) {
+		none := spare(grad, c)
+		defer giveBack(none)
 		for from, to := range blocks(from, to, c) {
 			q := distribute(z[from*c:to*c], c, 1)
 			for r := from; r < to; r++ {
-				value[r] = F(softCrossEntropy(row(grad, r, c), row(z, r, c), row(target, r, c), q.row(r-from), 1-smoothing, even))
+				value[r] = F(softCrossEntropy(rowOr(grad, *none, r, c), row(z, r, c), row(target, r, c), q.row(r-from), 1-smoothing, even))
 			}
 			q.release()
 		}
@@ -144,10 +164,12 @@ func soft[F Float](z, target []F, lse, keep, even float64) (loss, sum float64) {
 func KL[F Float](value, grad, z, t []F, T float64) {
 	c := columns(z, len(value))
 	Rows(len(value), 2*costOfLoss*c, func(from, to int) {
+		none := spare(grad, c)
+		defer giveBack(none)
 		for from, to := range blocks(from, to, c) {
 			q, p := distribute(z[from*c:to*c], c, 1/T), distribute(t[from*c:to*c], c, 1/T)
 			for r := from; r < to; r++ {
-				value[r] = F(T * T * kl(row(grad, r, c), row(z, r, c), row(t, r, c), q.row(r-from), p.row(r-from), T))
+				value[r] = F(T * T * kl(rowOr(grad, *none, r, c), row(z, r, c), row(t, r, c), q.row(r-from), p.row(r-from), T))
 			}
 			q.release()
 			p.release()
@@ -190,6 +212,8 @@ func (t TopK[F]) row(r, n int) TopK[F] {
 func TopKL[F Float](value, grad, z []F, t TopK[F], T float64) {
 	rows, c := len(value), columns(z, len(value))
 	Rows(rows, 2*costOfLoss*c, func(from, to int) {
+		none := spare(grad, c)
+		defer giveBack(none)
 		for from, to := range blocks(from, to, c) {
 			rest := borrow[F]((to - from) * c)
 			copy(*rest, z[from*c:to*c])
@@ -198,7 +222,7 @@ func TopKL[F Float](value, grad, z []F, t TopK[F], T float64) {
 			}
 			q, others := distribute(z[from*c:to*c], c, 1/T), distribute(*rest, c, 1/T)
 			for r := from; r < to; r++ {
-				value[r] = F(T * T * topKL(row(grad, r, c), row(z, r, c), t.row(r, rows), q.row(r-from), others.row(r-from), T))
+				value[r] = F(T * T * topKL(rowOr(grad, *none, r, c), row(z, r, c), t.row(r, rows), q.row(r-from), others.row(r-from), T))
 			}
 			q.release()
 			others.release()

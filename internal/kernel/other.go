@@ -87,3 +87,27 @@ func (p *int8Job) fast(from, to int) bool { return false }
 func quantizeFast(q []int8, x []float32, inverse float32) int { return 0 }
 
 func magnitudeFast(x []float32) (done int, top uint32) { return 0, 0 }
+
+func scaleByFast[F Float](y, x, weight []F, k F) int { return 0 }
+
+func rmsDotFast[F Float](x, weight, dy []F) (done int, dot F) { return 0, 0 }
+
+func rmsGradFast[F Float](dx, sum, x, weight, dy []F, inverse, along F) int { return 0 }
+
+func swigluFast[F Float](y, gate, up []F) int { return 0 }
+
+func swigluGradFast[F Float](dgate, dup, gate, up, dy []F) int { return 0 }
+
+func turnFast[F Float](y, x matrix[F], rows, half int, cos, sin []F) bool { return false }
+
+func attendFast[F Float](x []F, by F) (top, sum F, ok bool) { return 0, 0, false }
+
+func attendGradFast[F Float](x, dp []F, by, lse F) bool { return false }
+
+func (p *panels[F]) packTurnedFast(matrix[F]) bool { return false }
+
+func (p *panels[F]) packFast(matrix[F]) bool { return false }
+
+func (p *panels[F]) multiplyFast(c, a matrix[F], m int, of stretch) bool { return false }
+
+func (p *panels[F]) addTurnedFast(c, a matrix[F], m int, of stretch) bool { return false }

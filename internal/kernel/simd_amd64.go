@@ -334,6 +334,46 @@ func normSumsRow(n int, x *float32, dy *float32, mean *float64, scale *float64, 
 //go:noescape
 func normGradRow(n int, dx *float32, x *float32, dy *float32, mean *float64, scale *float64, shift *float64, byDz *float64, byX *float64, plus *float64, least float64, most float64)
 
+// attend8 makes n elements of x exp(by·(x - top)), where top is the largest, and returns their sum.
+//
+//go:noescape
+func attend8(n int, x *float32, by float32) (top float32, sum float32)
+
+// attendGrad8 makes n elements of x their probabilities exp(by·x - lse), and dp by·x·(dp - Σ x·dp).
+//
+//go:noescape
+func attendGrad8(n int, x *float32, dp *float32, by float32, lse float32)
+
+// swiglu8 is gate·sigmoid(gate)·up, for n elements.
+//
+//go:noescape
+func swiglu8(n int, y *float32, gate *float32, up *float32)
+
+// swigluGrad8 is the gradient of swiglu8 by gate and up, for n elements.
+//
+//go:noescape
+func swigluGrad8(n int, dgate *float32, dup *float32, gate *float32, up *float32, dy *float32)
+
+// turnRows turns the pairs of rows of x, the elements of which are half, a multiple of 8, apart. Rows are ldx and ldy bytes apart, and those of cos and sin one after the other.
+//
+//go:noescape
+func turnRows(rows int, half int, y *float32, ldy int, x *float32, ldx int, cos *float32, sin *float32)
+
+// scaleBy8 is x·k·weight, for n elements.
+//
+//go:noescape
+func scaleBy8(n int, y *float32, x *float32, weight *float32, k float32)
+
+// rmsDot is the sum of x·weight·dy, for n elements.
+//
+//go:noescape
+func rmsDot(n int, x *float32, weight *float32, dy *float32) (dot float32)
+
+// rmsGrad8 is weight·dy·inverse - along·x, for n elements, and adds dy·x·inverse to sum.
+//
+//go:noescape
+func rmsGrad8(n int, dx *float32, sum *float32, x *float32, weight *float32, dy *float32, inverse float32, along float32)
+
 // logs is the natural logarithm of n elements, to 1 unit in the last place.
 //
 //go:noescape

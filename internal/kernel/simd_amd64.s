@@ -18187,14 +18187,14 @@ greatestRest:
 greatestDone:
 	VPERM2F128   $0x01, Y0, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
-	VPERM2F128   $0x01, Y1, Y1, Y2
-	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0x4e, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
-	VPERMILPS    $0x4e, Y1, Y2
-	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0xb1, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y2
+	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0xb1, Y1, Y2
 	VORPS        Y2, Y1, Y1
 	VORPS        Y1, Y0, Y0
@@ -18461,14 +18461,14 @@ greatestRest:
 greatestDone:
 	VPERM2F128   $0x01, Y0, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
-	VPERM2F128   $0x01, Y1, Y1, Y2
-	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0x4e, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
-	VPERMILPS    $0x4e, Y1, Y2
-	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0xb1, Y0, Y2
 	VMAXPS       Y2, Y0, Y0
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VORPS        Y2, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y2
+	VORPS        Y2, Y1, Y1
 	VPERMILPS    $0xb1, Y1, Y2
 	VORPS        Y2, Y1, Y1
 	VORPS        Y1, Y0, Y0
@@ -20128,6 +20128,835 @@ elementDone:
 	VZEROUPPER
 	RET
 
+// func attend8(n int, x *float32, by float32) (top float32, sum float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·attend8(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS by+16(FP), Y0
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      none<>+0(SB), Y1
+	XORQ         DX, DX
+	MOVQ         AX, BX
+	SUBQ         $0x00000008, BX
+	JLT          greatestRest
+
+greatest:
+	VMOVUPS (CX)(DX*4), Y3
+	VCMPPS  $0x03, Y3, Y3, Y4
+	VORPS   Y4, Y2, Y2
+	VMAXPS  Y1, Y3, Y1
+	ADDQ    $0x00000008, DX
+	SUBQ    $0x00000008, BX
+	JGE     greatest
+
+greatestRest:
+	ADDQ         $0x00000008, BX
+	JZ           greatestDone
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VMASKMOVPS   (CX)(DX*4), Y3, Y4
+	VMOVUPS      none<>+0(SB), Y5
+	VBLENDVPS    Y3, Y4, Y5, Y4
+	VCMPPS       $0x03, Y4, Y4, Y5
+	VORPS        Y5, Y2, Y2
+	VMAXPS       Y1, Y4, Y1
+
+greatestDone:
+	VPERM2F128 $0x01, Y1, Y1, Y3
+	VMAXPS     Y3, Y1, Y1
+	VPERMILPS  $0x4e, Y1, Y3
+	VMAXPS     Y3, Y1, Y1
+	VPERMILPS  $0xb1, Y1, Y3
+	VMAXPS     Y3, Y1, Y1
+	VPERM2F128 $0x01, Y2, Y2, Y3
+	VORPS      Y3, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y3
+	VORPS      Y3, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y3
+	VORPS      Y3, Y2, Y2
+	VORPS      Y2, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	XORQ       DX, DX
+	SUBQ       $0x00000008, AX
+	JLT        weighRest
+
+weigh:
+	VMOVUPS      (CX)(DX*4), Y3
+	VSUBPS       Y1, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      least<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       log2e<>+0(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS ln2high<>+0(SB), Y4, Y3
+	VFNMADD231PS ln2low<>+0(SB), Y4, Y3
+	VMOVUPS      exp0<>+0(SB), Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVAPS      Y5, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y3, (CX)(DX*4)
+	ADDQ         $0x00000008, DX
+	SUBQ         $0x00000008, AX
+	JGE          weigh
+
+weighRest:
+	ADDQ         $0x00000008, AX
+	JZ           weighDone
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VMASKMOVPS   (CX)(DX*4), Y3, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      least<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       log2e<>+0(SB), Y4, Y0
+	VROUNDPS     $0x00, Y0, Y0
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS ln2high<>+0(SB), Y0, Y4
+	VFNMADD231PS ln2low<>+0(SB), Y0, Y4
+	VMOVUPS      exp0<>+0(SB), Y5
+	VFMADD213PS  exp1<>+0(SB), Y4, Y5
+	VFMADD213PS  exp2<>+0(SB), Y4, Y5
+	VFMADD213PS  exp3<>+0(SB), Y4, Y5
+	VFMADD213PS  exp4<>+0(SB), Y4, Y5
+	VFMADD213PS  exp5<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y6
+	VPSUBD       Y6, Y0, Y0
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y5, Y5
+	VMOVAPS      Y5, Y4
+	VANDPS       Y3, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	LEAQ         (CX)(DX*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored31
+	VMOVUPS      X4, (CX)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $0x00000010, CX
+
+stored31:
+	TESTQ   $0x00000002, AX
+	JZ      stored32
+	VMOVQ   X4, (CX)
+	VPSRLDQ $0x08, X4, X4
+	ADDQ    $0x00000008, CX
+
+stored32:
+	TESTQ  $0x00000001, AX
+	JZ     stored33
+	VMOVSS X4, (CX)
+
+stored33:
+weighDone:
+	VPERM2F128 $0x01, Y2, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y0
+	VADDPS     Y0, Y2, Y2
+	MOVSS      X1, top+24(FP)
+	MOVSS      X2, sum+28(FP)
+	VZEROUPPER
+	RET
+
+// func attendGrad8(n int, x *float32, dp *float32, by float32, lse float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attendGrad8(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS by+24(FP), Y0
+	MOVQ         dp+16(FP), DX
+	VBROADCASTSS lse+28(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         BX, BX
+	MOVQ         AX, SI
+	SUBQ         $0x00000008, SI
+	JLT          weighRest
+
+weigh:
+	VMOVUPS      (CX)(BX*4), Y3
+	VFMSUB213PS  Y1, Y0, Y3
+	VMOVUPS      least<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       log2e<>+0(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS ln2high<>+0(SB), Y4, Y3
+	VFNMADD231PS ln2low<>+0(SB), Y4, Y3
+	VMOVUPS      exp0<>+0(SB), Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVAPS      Y5, Y3
+	VMOVUPS      (DX)(BX*4), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      Y3, (CX)(BX*4)
+	ADDQ         $0x00000008, BX
+	SUBQ         $0x00000008, SI
+	JGE          weigh
+
+weighRest:
+	ADDQ         $0x00000008, SI
+	JZ           weighDone
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	VPCMPGTD     places<>+0(SB), Y3, Y3
+	VMASKMOVPS   (CX)(BX*4), Y3, Y4
+	VFMSUB213PS  Y1, Y0, Y4
+	VMOVUPS      least<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       log2e<>+0(SB), Y4, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS ln2high<>+0(SB), Y1, Y4
+	VFNMADD231PS ln2low<>+0(SB), Y1, Y4
+	VMOVUPS      exp0<>+0(SB), Y5
+	VFMADD213PS  exp1<>+0(SB), Y4, Y5
+	VFMADD213PS  exp2<>+0(SB), Y4, Y5
+	VFMADD213PS  exp3<>+0(SB), Y4, Y5
+	VFMADD213PS  exp4<>+0(SB), Y4, Y5
+	VFMADD213PS  exp5<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y6
+	VPSUBD       Y6, Y1, Y1
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y5, Y5
+	VMOVAPS      Y5, Y4
+	VANDPS       Y3, Y4, Y4
+	VMASKMOVPS   (DX)(BX*4), Y3, Y1
+	VFMADD231PS  Y1, Y4, Y2
+	LEAQ         (CX)(BX*4), BX
+	TESTQ        $0x00000004, SI
+	JZ           stored34
+	VMOVUPS      X4, (BX)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $0x00000010, BX
+
+stored34:
+	TESTQ   $0x00000002, SI
+	JZ      stored35
+	VMOVQ   X4, (BX)
+	VPSRLDQ $0x08, X4, X4
+	ADDQ    $0x00000008, BX
+
+stored35:
+	TESTQ  $0x00000001, SI
+	JZ     stored36
+	VMOVSS X4, (BX)
+
+stored36:
+weighDone:
+	VPERM2F128 $0x01, Y2, Y2, Y1
+	VADDPS     Y1, Y2, Y2
+	VPERMILPS  $0x4e, Y2, Y1
+	VADDPS     Y1, Y2, Y2
+	VPERMILPS  $0xb1, Y2, Y1
+	VADDPS     Y1, Y2, Y2
+	XORQ       BX, BX
+	SUBQ       $0x00000008, AX
+	JLT        scoresRest
+
+scores:
+	VMOVUPS (CX)(BX*4), Y1
+	VMOVUPS (DX)(BX*4), Y3
+	VSUBPS  Y2, Y3, Y3
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, (DX)(BX*4)
+	ADDQ    $0x00000008, BX
+	SUBQ    $0x00000008, AX
+	JGE     scores
+
+scoresRest:
+	ADDQ         $0x00000008, AX
+	JZ           scoresDone
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     places<>+0(SB), Y1, Y1
+	VMASKMOVPS   (CX)(BX*4), Y1, Y3
+	VMASKMOVPS   (DX)(BX*4), Y1, Y1
+	VSUBPS       Y2, Y1, Y1
+	VMULPS       Y0, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	LEAQ         (DX)(BX*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored37
+	VMOVUPS      X1, (CX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $0x00000010, CX
+
+stored37:
+	TESTQ   $0x00000002, AX
+	JZ      stored38
+	VMOVQ   X1, (CX)
+	VPSRLDQ $0x08, X1, X1
+	ADDQ    $0x00000008, CX
+
+stored38:
+	TESTQ  $0x00000001, AX
+	JZ     stored39
+	VMOVSS X1, (CX)
+
+stored39:
+scoresDone:
+	VZEROUPPER
+	RET
+
+// func swiglu8(n int, y *float32, gate *float32, up *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swiglu8(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ gate+16(FP), DX
+	MOVQ up+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000008, AX
+	JLT  elementRest
+
+element:
+	VMOVUPS      (DX)(SI*4), Y0
+	VORPS        sign<>+0(SB), Y0, Y1
+	VMOVUPS      least<>+0(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       log2e<>+0(SB), Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS ln2high<>+0(SB), Y2, Y1
+	VFNMADD231PS ln2low<>+0(SB), Y2, Y1
+	VMOVUPS      exp0<>+0(SB), Y3
+	VFMADD213PS  exp1<>+0(SB), Y1, Y3
+	VFMADD213PS  exp2<>+0(SB), Y1, Y3
+	VFMADD213PS  exp3<>+0(SB), Y1, Y3
+	VFMADD213PS  exp4<>+0(SB), Y1, Y3
+	VFMADD213PS  exp5<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       one<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VPADDD       bias<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVAPS      Y3, Y1
+	VMOVUPS      one<>+0(SB), Y2
+	VBLENDVPS    Y0, Y1, Y2, Y2
+	VADDPS       one<>+0(SB), Y1, Y1
+	VDIVPS       Y1, Y2, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      (BX)(SI*4), Y0
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)(SI*4)
+	ADDQ         $0x00000008, SI
+	SUBQ         $0x00000008, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000008, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VMASKMOVPS   (DX)(SI*4), Y0, Y1
+	VORPS        sign<>+0(SB), Y1, Y2
+	VMOVUPS      least<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       log2e<>+0(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS ln2high<>+0(SB), Y3, Y2
+	VFNMADD231PS ln2low<>+0(SB), Y3, Y2
+	VMOVUPS      exp0<>+0(SB), Y4
+	VFMADD213PS  exp1<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3<>+0(SB), Y2, Y4
+	VFMADD213PS  exp4<>+0(SB), Y2, Y4
+	VFMADD213PS  exp5<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       one<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       bias<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       bias<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVAPS      Y4, Y2
+	VMOVUPS      one<>+0(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y3
+	VADDPS       one<>+0(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   (BX)(SI*4), Y0, Y0
+	VMULPS       Y0, Y2, Y2
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored40
+	VMOVUPS      X2, (CX)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $0x00000010, CX
+
+stored40:
+	TESTQ   $0x00000002, AX
+	JZ      stored41
+	VMOVQ   X2, (CX)
+	VPSRLDQ $0x08, X2, X2
+	ADDQ    $0x00000008, CX
+
+stored41:
+	TESTQ  $0x00000001, AX
+	JZ     stored42
+	VMOVSS X2, (CX)
+
+stored42:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func swigluGrad8(n int, dgate *float32, dup *float32, gate *float32, up *float32, dy *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluGrad8(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), AX
+	MOVQ gate+24(FP), CX
+	MOVQ up+32(FP), DX
+	MOVQ dgate+8(FP), BX
+	MOVQ dup+16(FP), SI
+	MOVQ dy+40(FP), DI
+	XORQ R8, R8
+	SUBQ $0x00000008, AX
+	JLT  elementRest
+
+element:
+	VMOVUPS      (CX)(R8*4), Y0
+	VMOVUPS      (DI)(R8*4), Y1
+	VORPS        sign<>+0(SB), Y0, Y2
+	VMOVUPS      least<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       log2e<>+0(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS ln2high<>+0(SB), Y3, Y2
+	VFNMADD231PS ln2low<>+0(SB), Y3, Y2
+	VMOVUPS      exp0<>+0(SB), Y4
+	VFMADD213PS  exp1<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3<>+0(SB), Y2, Y4
+	VFMADD213PS  exp4<>+0(SB), Y2, Y4
+	VFMADD213PS  exp5<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       one<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       bias<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       bias<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VMOVAPS      Y4, Y2
+	VMOVUPS      one<>+0(SB), Y3
+	VBLENDVPS    Y0, Y2, Y3, Y3
+	VADDPS       one<>+0(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      one<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VFMADD213PS  Y2, Y0, Y3
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      (DX)(R8*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(R8*4)
+	VMOVUPS      Y1, (BX)(R8*4)
+	ADDQ         $0x00000008, R8
+	SUBQ         $0x00000008, AX
+	JGE          element
+
+elementRest:
+	ADDQ         $0x00000008, AX
+	JZ           elementDone
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     places<>+0(SB), Y0, Y0
+	VMASKMOVPS   (CX)(R8*4), Y0, Y1
+	VMASKMOVPS   (DI)(R8*4), Y0, Y2
+	VORPS        sign<>+0(SB), Y1, Y3
+	VMOVUPS      least<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       log2e<>+0(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS ln2high<>+0(SB), Y4, Y3
+	VFNMADD231PS ln2low<>+0(SB), Y4, Y3
+	VMOVUPS      exp0<>+0(SB), Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       one<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPADDD       bias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VPADDD       bias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVAPS      Y5, Y3
+	VMOVUPS      one<>+0(SB), Y4
+	VBLENDVPS    Y1, Y3, Y4, Y4
+	VADDPS       one<>+0(SB), Y3, Y3
+	VDIVPS       Y3, Y4, Y3
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      one<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VFMADD213PS  Y3, Y1, Y4
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (DX)(R8*4), Y0, Y0
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	LEAQ         (SI)(R8*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored43
+	VMOVUPS      X1, (CX)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $0x00000010, CX
+
+stored43:
+	TESTQ   $0x00000002, AX
+	JZ      stored44
+	VMOVQ   X1, (CX)
+	VPSRLDQ $0x08, X1, X1
+	ADDQ    $0x00000008, CX
+
+stored44:
+	TESTQ  $0x00000001, AX
+	JZ     stored45
+	VMOVSS X1, (CX)
+
+stored45:
+	LEAQ         (BX)(R8*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored46
+	VMOVUPS      X2, (CX)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $0x00000010, CX
+
+stored46:
+	TESTQ   $0x00000002, AX
+	JZ      stored47
+	VMOVQ   X2, (CX)
+	VPSRLDQ $0x08, X2, X2
+	ADDQ    $0x00000008, CX
+
+stored47:
+	TESTQ  $0x00000001, AX
+	JZ     stored48
+	VMOVSS X2, (CX)
+
+stored48:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func turnRows(rows int, half int, y *float32, ldy int, x *float32, ldx int, cos *float32, sin *float32)
+// Requires: AVX
+TEXT ·turnRows(SB), NOSPLIT, $0-64
+	MOVQ rows+0(FP), AX
+	MOVQ half+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ x+32(FP), BX
+	MOVQ cos+48(FP), SI
+	MOVQ sin+56(FP), DI
+	MOVQ ldx+40(FP), R8
+	MOVQ ldy+24(FP), R9
+
+row:
+	XORQ R10, R10
+	LEAQ (BX)(CX*4), R11
+	LEAQ (DX)(CX*4), R12
+
+pair:
+	VMOVUPS (BX)(R10*4), Y0
+	VMOVUPS (R11)(R10*4), Y1
+	VMOVUPS (SI)(R10*4), Y2
+	VMOVUPS (DI)(R10*4), Y3
+	VMULPS  Y2, Y0, Y4
+	VMULPS  Y3, Y1, Y5
+	VSUBPS  Y5, Y4, Y4
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y3, Y0, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y4, (DX)(R10*4)
+	VMOVUPS Y1, (R12)(R10*4)
+	ADDQ    $0x00000008, R10
+	CMPQ    R10, CX
+	JLT     pair
+	LEAQ    (SI)(R10*4), SI
+	LEAQ    (DI)(R10*4), DI
+	ADDQ    R8, BX
+	ADDQ    R9, DX
+	DECQ    AX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func scaleBy8(n int, y *float32, x *float32, weight *float32, k float32)
+// Requires: AVX, AVX2
+TEXT ·scaleBy8(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         weight+24(FP), BX
+	VBROADCASTSS k+32(FP), Y0
+	XORQ         SI, SI
+	SUBQ         $0x00000008, AX
+	JLT          elementRest
+
+element:
+	VMOVUPS (DX)(SI*4), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS (BX)(SI*4), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (CX)(SI*4)
+	ADDQ    $0x00000008, SI
+	SUBQ    $0x00000008, AX
+	JGE     element
+
+elementRest:
+	ADDQ         $0x00000008, AX
+	JZ           elementDone
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     places<>+0(SB), Y1, Y1
+	VMASKMOVPS   (DX)(SI*4), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMASKMOVPS   (BX)(SI*4), Y1, Y0
+	VMULPS       Y0, Y2, Y2
+	LEAQ         (CX)(SI*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored49
+	VMOVUPS      X2, (CX)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $0x00000010, CX
+
+stored49:
+	TESTQ   $0x00000002, AX
+	JZ      stored50
+	VMOVQ   X2, (CX)
+	VPSRLDQ $0x08, X2, X2
+	ADDQ    $0x00000008, CX
+
+stored50:
+	TESTQ  $0x00000001, AX
+	JZ     stored51
+	VMOVSS X2, (CX)
+
+stored51:
+elementDone:
+	VZEROUPPER
+	RET
+
+// func rmsDot(n int, x *float32, weight *float32, dy *float32) (dot float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·rmsDot(SB), NOSPLIT, $0-36
+	MOVQ   n+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   weight+16(FP), DX
+	MOVQ   dy+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	XORQ   SI, SI
+	SUBQ   $0x00000008, AX
+	JLT    elementRest
+
+element:
+	VMOVUPS     (BX)(SI*4), Y1
+	VMOVUPS     (DX)(SI*4), Y2
+	VMULPS      Y2, Y1, Y1
+	VMOVUPS     (CX)(SI*4), Y2
+	VFMADD231PS Y2, Y1, Y0
+	ADDQ        $0x00000008, SI
+	SUBQ        $0x00000008, AX
+	JGE         element
+
+elementRest:
+	ADDQ         $0x00000008, AX
+	JZ           elementDone
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     places<>+0(SB), Y1, Y1
+	VMASKMOVPS   (BX)(SI*4), Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VMASKMOVPS   (CX)(SI*4), Y1, Y1
+	VFMADD231PS  Y1, Y2, Y0
+
+elementDone:
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	MOVSS      X0, dot+32(FP)
+	VZEROUPPER
+	RET
+
+// func rmsGrad8(n int, dx *float32, sum *float32, x *float32, weight *float32, dy *float32, inverse float32, along float32)
+// Requires: AVX, AVX2
+TEXT ·rmsGrad8(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         weight+32(FP), DX
+	MOVQ         dy+40(FP), BX
+	MOVQ         dx+8(FP), SI
+	MOVQ         sum+16(FP), DI
+	VBROADCASTSS inverse+48(FP), Y0
+	VBROADCASTSS along+52(FP), Y1
+	XORQ         R8, R8
+	SUBQ         $0x00000008, AX
+	JLT          elementRest
+
+element:
+	VMOVUPS (CX)(R8*4), Y2
+	VMOVUPS (BX)(R8*4), Y3
+	VMOVUPS (DI)(R8*4), Y4
+	VMULPS  Y2, Y3, Y5
+	VMULPS  Y0, Y5, Y5
+	VADDPS  Y5, Y4, Y4
+	VMOVUPS (DX)(R8*4), Y5
+	VMULPS  Y5, Y3, Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y2, Y2
+	VSUBPS  Y2, Y3, Y3
+	VMOVUPS Y4, (DI)(R8*4)
+	VMOVUPS Y3, (SI)(R8*4)
+	ADDQ    $0x00000008, R8
+	SUBQ    $0x00000008, AX
+	JGE     element
+
+elementRest:
+	ADDQ         $0x00000008, AX
+	JZ           elementDone
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     places<>+0(SB), Y2, Y2
+	VMASKMOVPS   (CX)(R8*4), Y2, Y3
+	VMASKMOVPS   (BX)(R8*4), Y2, Y4
+	VMASKMOVPS   (DI)(R8*4), Y2, Y5
+	VMULPS       Y3, Y4, Y6
+	VMULPS       Y0, Y6, Y6
+	VADDPS       Y6, Y5, Y5
+	VMASKMOVPS   (DX)(R8*4), Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       Y3, Y4, Y4
+	LEAQ         (DI)(R8*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored52
+	VMOVUPS      X5, (CX)
+	VEXTRACTF128 $0x01, Y5, X5
+	ADDQ         $0x00000010, CX
+
+stored52:
+	TESTQ   $0x00000002, AX
+	JZ      stored53
+	VMOVQ   X5, (CX)
+	VPSRLDQ $0x08, X5, X5
+	ADDQ    $0x00000008, CX
+
+stored53:
+	TESTQ  $0x00000001, AX
+	JZ     stored54
+	VMOVSS X5, (CX)
+
+stored54:
+	LEAQ         (SI)(R8*4), CX
+	TESTQ        $0x00000004, AX
+	JZ           stored55
+	VMOVUPS      X4, (CX)
+	VEXTRACTF128 $0x01, Y4, X4
+	ADDQ         $0x00000010, CX
+
+stored55:
+	TESTQ   $0x00000002, AX
+	JZ      stored56
+	VMOVQ   X4, (CX)
+	VPSRLDQ $0x08, X4, X4
+	ADDQ    $0x00000008, CX
+
+stored56:
+	TESTQ  $0x00000001, AX
+	JZ     stored57
+	VMOVSS X4, (CX)
+
+stored57:
+elementDone:
+	VZEROUPPER
+	RET
+
 // func logs(n int, y *float64, x *float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·logs(SB), NOSPLIT, $0-24
@@ -20237,19 +21066,19 @@ logRest:
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	LEAQ         (CX)(BX*8), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored31
+	JZ           stored58
 	VMOVUPS      X0, (CX)
 	VEXTRACTF128 $0x01, Y0, X0
 	ADDQ         $0x00000010, CX
 
-stored31:
+stored58:
 	TESTQ   $0x00000001, AX
-	JZ      stored32
+	JZ      stored59
 	VMOVQ   X0, (CX)
 	VPSRLDQ $0x08, X0, X0
 	ADDQ    $0x00000008, CX
 
-stored32:
+stored59:
 logDone:
 	VZEROUPPER
 	RET
@@ -20397,24 +21226,24 @@ scaleRest:
 	VMULPS       Y0, Y1, Y1
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000004, AX
-	JZ           stored33
+	JZ           stored60
 	VMOVUPS      X1, (CX)
 	VEXTRACTF128 $0x01, Y1, X1
 	ADDQ         $0x00000010, CX
 
-stored33:
+stored60:
 	TESTQ   $0x00000002, AX
-	JZ      stored34
+	JZ      stored61
 	VMOVQ   X1, (CX)
 	VPSRLDQ $0x08, X1, X1
 	ADDQ    $0x00000008, CX
 
-stored34:
+stored61:
 	TESTQ  $0x00000001, AX
-	JZ     stored35
+	JZ     stored62
 	VMOVSS X1, (CX)
 
-stored35:
+stored62:
 scaleDone:
 	VZEROUPPER
 	RET
@@ -20454,17 +21283,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored36
+	JZ           stored63
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored36:
+stored63:
 	TESTQ  $0x00000001, AX
-	JZ     stored37
+	JZ     stored64
 	VMOVSS X2, (CX)
 
-stored37:
+stored64:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20505,17 +21334,17 @@ elementRest:
 	VCVTPD2PSY   Y2, X2
 	LEAQ         (CX)(BX*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored38
+	JZ           stored65
 	VMOVQ        X2, (CX)
 	VPSRLDQ      $0x08, X2, X2
 	ADDQ         $0x00000008, CX
 
-stored38:
+stored65:
 	TESTQ  $0x00000001, AX
-	JZ     stored39
+	JZ     stored66
 	VMOVSS X2, (CX)
 
-stored39:
+stored66:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20613,17 +21442,17 @@ elementRest:
 	VCVTPD2PSY   Y1, X1
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored40
+	JZ           stored67
 	VMOVQ        X1, (CX)
 	VPSRLDQ      $0x08, X1, X1
 	ADDQ         $0x00000008, CX
 
-stored40:
+stored67:
 	TESTQ  $0x00000001, AX
-	JZ     stored41
+	JZ     stored68
 	VMOVSS X1, (CX)
 
-stored41:
+stored68:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20708,17 +21537,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored42
+	JZ           stored69
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored42:
+stored69:
 	TESTQ  $0x00000001, AX
-	JZ     stored43
+	JZ     stored70
 	VMOVSS X3, (CX)
 
-stored43:
+stored70:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20785,17 +21614,17 @@ elementRest:
 	VCVTPD2PSY   Y10, X10
 	LEAQ         (CX)(R8*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored44
+	JZ           stored71
 	VMOVQ        X10, (CX)
 	VPSRLDQ      $0x08, X10, X10
 	ADDQ         $0x00000008, CX
 
-stored44:
+stored71:
 	TESTQ  $0x00000001, AX
-	JZ     stored45
+	JZ     stored72
 	VMOVSS X10, (CX)
 
-stored45:
+stored72:
 	VMASKMOVPS (BX)(R8*4), X8, X0
 	VCVTPS2PD  X0, Y0
 	VMASKMOVPS (DX)(R8*4), X8, X4
@@ -20926,17 +21755,17 @@ elementRest:
 	VCVTPD2PSY   Y4, X4
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored46
+	JZ           stored73
 	VMOVQ        X4, (CX)
 	VPSRLDQ      $0x08, X4, X4
 	ADDQ         $0x00000008, CX
 
-stored46:
+stored73:
 	TESTQ  $0x00000001, AX
-	JZ     stored47
+	JZ     stored74
 	VMOVSS X4, (CX)
 
-stored47:
+stored74:
 elementDone:
 	VZEROUPPER
 	RET
@@ -20985,17 +21814,17 @@ elementRest:
 	VCVTPD2PSY   Y3, X3
 	LEAQ         (CX)(SI*4), CX
 	TESTQ        $0x00000002, AX
-	JZ           stored48
+	JZ           stored75
 	VMOVQ        X3, (CX)
 	VPSRLDQ      $0x08, X3, X3
 	ADDQ         $0x00000008, CX
 
-stored48:
+stored75:
 	TESTQ  $0x00000001, AX
-	JZ     stored49
+	JZ     stored76
 	VMOVSS X3, (CX)
 
-stored49:
+stored76:
 elementDone:
 	VEXTRACTF128 $0x01, Y1, X0
 	VADDPD       X0, X1, X1

@@ -34,6 +34,12 @@ func table[F kernel.Float]() map[string]op[F] {
 		"batchnorm":     {1, [2]int{2, 4}, batchNormShape, bindBatchNorm[F], batchNorm[F]},
 		"groupnorm":     {1, [2]int{0, 2}, groupNormShape, bindGroupNorm[F], groupNorm[F]},
 		"layernorm":     {1, [2]int{0, 2}, layerNormShape, bindLayerNorm[F], layerNorm[F]},
+
+		"embed":     {1, [2]int{1, 1}, embedShape, nil, embed[F]},
+		"rmsnorm":   {1, [2]int{1, 1}, rmsNormShape, nil, rmsNorm[F]},
+		"swiglu":    {1, [2]int{0, 0}, swiGLUShape, nil, swiGLU[F]},
+		"linears":   {1, [2]int{1, 2 * mostLinears}, linearsShape, packLinears[F], linear[F]},
+		"attention": {1, [2]int{0, 0}, attentionShape, bindAttention[F], attention[F]},
 	}
 }
 

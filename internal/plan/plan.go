@@ -63,6 +63,12 @@ type Value struct {
 //     with params weight and bias (C), or none.
 //   - layernorm: the same over the last axes, with params weight and bias of their
 //     shape, or none, and no act.
+//   - embed: the rows of the param (ids, D) that the elements of x name, and NaN where
+//     they name none; no act, as all that follow.
+//   - rmsnorm: y = x/√(mean(x²)+eps)·weight over the last axis, with param weight.
+//   - swiglu: y = SiLU(gate)·up, where a row of x is that of gate and then that of up.
+//   - linears: several linear ones side by side, with params all w and then all b.
+//   - attention: causal attention of rows of queries, keys and values.
 type Step struct {
 	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
@@ -75,6 +81,7 @@ type Step struct {
 	Groups     int            `json:"groups,omitempty"`     // of channels, in conv, where 0 means 1, and groupnorm
 	Eps        float64        `json:"eps,omitempty"`        // added to a variance
 	Axes       int            `json:"axes,omitempty"`       // the last of them that layernorm normalises together
+	Attention  *Attention     `json:"attention,omitempty"`  // of attention
 }
 
 // An Output is a value under the name it is known by.

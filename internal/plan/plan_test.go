@@ -449,6 +449,9 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add(string(text), uint8(2))
 	maps.Copy(params, more)
+	tokens, more := transformer()
+	f.Add(string(must(json.Marshal(tokens))), uint8(2))
+	maps.Copy(params, more)
 	data := map[string]Param[float32]{}
 	for name, shape := range params {
 		data[name] = Param[float32]{shape, make([]float32, product(shape))}

@@ -36,6 +36,8 @@ type call[F kernel.Float] struct {
 	// normalised together, and what a batch norm does.
 	size int
 	by   kernel.Channels
+
+	rotary *kernel.Rotary[F] // of attention, nil for none
 }
 
 // A Weight is the w (out, in) of linear steps, in a form of its own.

@@ -154,6 +154,13 @@ func weights(name, signature string, kept bool) {
 // greatest is the largest of n elements of z in float64 in all places, -Inf
 // without any, and a NaN if one is.
 func greatest(n, z Register) VecVirtual {
+	top := greatest32(n, z)
+	VCVTPS2PD(top.AsX(), top)
+	return top
+}
+
+// greatest32 is greatest in float32.
+func greatest32(n, z Register) VecVirtual {
 	top, nan, none := YMM(), zero(), bits("none", math.Float32bits(float32(math.Inf(-1))))
 	VMOVUPS(none, top)
 	eachPart("greatest", n, vector, func(p part) {
@@ -166,20 +173,24 @@ func greatest(n, z Register) VecVirtual {
 		VORPS(bad, nan, nan)
 		VMAXPS(top, v, top)
 	})
+	across(top, func(half VecVirtual) { VMAXPS(half, top, top) })
+	across(nan, func(half VecVirtual) { VORPS(half, nan, nan) })
+	VORPS(nan, top, top)
+	return top
+}
+
+// across calls join for y with its halves, pairs and neighbours swapped, one
+// after the other: what it joins, all places then have.
+func across(y VecVirtual, join func(half VecVirtual)) {
 	half := YMM()
 	for _, swap := range []func(y, to Op){
 		func(y, to Op) { VPERM2F128(Imm(0x01), y, y, to) },
 		func(y, to Op) { VPERMILPS(Imm(0x4e), y, to) },
 		func(y, to Op) { VPERMILPS(Imm(0xb1), y, to) },
 	} {
-		swap(top, half)
-		VMAXPS(half, top, top)
-		swap(nan, half)
-		VORPS(half, nan, nan)
+		swap(y, half)
+		join(half)
 	}
-	VORPS(nan, top, top)
-	VCVTPS2PD(top.AsX(), top)
-	return top
 }
 
 // broadcast is a parameter of 8 bytes in all places.

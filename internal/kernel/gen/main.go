@@ -30,6 +30,7 @@ func main() {
 	exponentials()
 	gates()
 	norms()
+	transformers()
 	logarithms()
 	losses()
 	sums()

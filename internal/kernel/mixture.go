@@ -1,0 +1,287 @@
+package kernel
+
+import (
+	"math"
+	"slices"
+)
+
+// Routing says which experts a token goes to, of those that suit it best, as
+// DeepSeek-V3 has it (2412.19437, equations 12 to 16).
+type Routing struct {
+	Experts int // how many there are
+	Each    int // how many a token goes to
+	Groups  int // parts of the experts, of one size
+	// Kept is how many of the groups a token chooses from: those whose two best
+	// experts suit it best.
+	Kept      int
+	Normalize bool    // the weights of a token have the sum 1, before Factor
+	Factor    float64 // times the weights
+}
+
+// Route writes the weight of each expert for each token to y (rows, Experts), 0 of
+// those that a token does not go to. How well experts suit it is the logistic
+// function of z (rows, Experts); bias (Experts) is added for the choice alone. Of
+// equals the first is taken.
+func Route[F Float](y, z, bias []F, r Routing) {
+	n := r.Experts
+	Rows(len(z)/n, 16*n, func(from, to int) {
+		suits, choice := make([]float64, n), make([]float64, n)
+		for t := from; t < to; t++ {
+			for e, v := range z[t*n : (t+1)*n] {
+				suits[e] = logistic(float64(v))
+				choice[e] = suits[e] + float64(bias[e])
+			}
+			row := y[t*n : (t+1)*n]
+			clear(row)
+			chosen := r.choose(choice)
+			sum := r.total(chosen, suits)
+			for _, e := range chosen {
+				row[e] = F(r.Factor * suits[e] / sum)
+			}
+		}
+	})
+}
+
+// total is what weights are divided by.
+func (r Routing) total(chosen []int, suits []float64) float64 {
+	if !r.Normalize {
+		return 1
+	}
+	sum := 1e-20
+	for _, e := range chosen {
+		sum += suits[e]
+	}
+	return sum
+}
+
+// choose are the experts of a token.
+func (r Routing) choose(choice []float64) []int {
+	size := r.Experts / r.Groups
+	if r.Kept < r.Groups {
+		groups := make([]float64, r.Groups)
+		for g := range groups {
+			for _, e := range best(choice[g*size:(g+1)*size], 2) {
+				groups[g] += choice[g*size+e]
+			}
+		}
+		kept := best(groups, r.Kept)
+		for e := range choice {
+			if !slices.Contains(kept, e/size) {
+				choice[e] = math.Inf(-1)
+			}
+		}
+	}
+	return best(choice, r.Each)
+}
+
+// best are the places of the n largest elements, the largest first.
+func best(x []float64, n int) []int {
+	var all []int
+	for range min(n, len(x)) {
+		top := -1
+		for i, v := range x {
+			if !slices.Contains(all, i) && (top < 0 || v > x[top]) {
+				top = i
+			}
+		}
+		all = append(all, top)
+	}
+	return all
+}
+
+// RouteGrad writes the gradient of z, given what Route wrote to y and its
+// gradient. The choice has none.
+func RouteGrad[F Float](dz, z, y, dy []F, r Routing) {
+	n := r.Experts
+	Rows(len(z)/n, 16*n, func(from, to int) {
+		suits := make([]float64, n)
+		for t := from; t < to; t++ {
+			at, end := t*n, (t+1)*n
+			sum, along := 1e-20, 0.0
+			for e, v := range z[at:end] {
+				suits[e] = logistic(float64(v))
+				if y[at+e] != 0 {
+					sum += suits[e]
+					along += suits[e] * float64(dy[at+e])
+				}
+			}
+			for e, s := range suits {
+				d := r.Factor * float64(dy[at+e])
+				if r.Normalize {
+					d = r.Factor * (float64(dy[at+e]) - along/sum) / sum
+				}
+				if y[at+e] == 0 {
+					d = 0
+				}
+				dz[at+e] = F(d * s * (1 - s))
+			}
+		}
+	})
+}
+
+// Experts are networks down(SiLU(gate(x))·up(x)), of which each row goes to some.
+type Experts[F Float] struct {
+	Width, Inner   int
+	Gate, Up, Down [][]F // (Inner, Width), (Inner, Width) and (Width, Inner) of each expert
+}
+
+// Forward writes the sum of what experts make of x (rows, Width), each times its
+// weight in w (rows, experts), to y. An expert of weight 0 is not asked.
+func (e Experts[F]) Forward(y, x, w []F) {
+	clear(y)
+	for i := range e.Gate {
+		a := e.ask(i, x, w)
+		out := borrow[F](len(a.rows) * e.Width)
+		Gemm(false, true, len(a.rows), e.Width, e.Inner, *a.inner, e.Down[i], *out, false)
+		for j, r := range a.rows {
+			addScaled(y[r*e.Width:(r+1)*e.Width], (*out)[j*e.Width:(j+1)*e.Width], w[r*len(e.Gate)+i])
+		}
+		giveBack(out)
+		a.end()
+	}
+}
+
+// addScaled adds k·x to y.
+func addScaled[F Float](y, x []F, k F) {
+	for i, v := range x {
+		y[i] += F(k * v)
+	}
+}
+
+// An asked expert has the rows that go to it, and what it makes of them.
+type asked[F Float] struct {
+	rows []int
+	// x are the rows, sides what gate and up make of them, inner what SwiGLU does,
+	// and joined the weights of gate and up.
+	x, sides, inner, joined *[]F
+}
+
+func (a asked[F]) end() {
+	for _, s := range []*[]F{a.x, a.sides, a.inner, a.joined} {
+		giveBack(s)
+	}
+}
+
+func (e Experts[F]) ask(i int, x, w []F) asked[F] {
+	var a asked[F]
+	for r := range len(x) / e.Width {
+		if w[r*len(e.Gate)+i] != 0 {
+			a.rows = append(a.rows, r)
+		}
+	}
+	n := len(a.rows)
+	a.x, a.joined = someRows(x, a.rows, e.Width), borrow[F](2*e.Inner*e.Width)
+	a.sides, a.inner = borrow[F](n*2*e.Inner), borrow[F](n*e.Inner)
+	copy(*a.joined, e.Gate[i])
+	copy((*a.joined)[e.Inner*e.Width:], e.Up[i])
+	Gemm(false, true, n, 2*e.Inner, e.Width, *a.x, *a.joined, *a.sides, false)
+	SwiGLU(*a.inner, *a.sides, e.Inner)
+	return a
+}
+
+// someRows are some rows of x, in scratch.
+func someRows[F Float](x []F, rows []int, width int) *[]F {
+	some := borrow[F](len(rows) * width)
+	for j, r := range rows {
+		copy((*some)[j*width:(j+1)*width], x[r*width:])
+	}
+	return some
+}
+
+// Backward writes the gradients of x, w and the parameters, which has room for
+// them, given that of what Forward writes. What experts made is computed again.
+func (e Experts[F]) Backward(dx, dw []F, grads Experts[F], x, w, dy []F) {
+	clear(dx)
+	clear(dw)
+	for i := range e.Gate {
+		a := e.ask(i, x, w)
+		n, size := len(a.rows), e.Inner*e.Width
+		dout := someRows(dy, a.rows, e.Width)
+		dinner, dsides, drows, djoined := borrow[F](n*e.Inner), borrow[F](n*2*e.Inner), borrow[F](n*e.Width), borrow[F](2*size)
+		Gemm(false, false, n, e.Inner, e.Width, *dout, e.Down[i], *dinner, false)
+		for j, r := range a.rows {
+			k := w[r*len(e.Gate)+i]
+			inner, d := (*a.inner)[j*e.Inner:(j+1)*e.Inner], (*dinner)[j*e.Inner:(j+1)*e.Inner]
+			dw[r*len(e.Gate)+i] = dot(inner, d)
+			scale(d, d, k)
+			scale((*dout)[j*e.Width:(j+1)*e.Width], (*dout)[j*e.Width:(j+1)*e.Width], k)
+		}
+		Gemm(true, false, e.Width, e.Inner, n, *dout, *a.inner, grads.Down[i], false)
+		SwiGLUGrad(*dsides, *a.sides, *dinner, e.Inner)
+		Gemm(true, false, 2*e.Inner, e.Width, n, *dsides, *a.x, *djoined, false)
+		copy(grads.Gate[i], (*djoined)[:size])
+		copy(grads.Up[i], (*djoined)[size:])
+		Gemm(false, false, n, e.Width, 2*e.Inner, *dsides, *a.joined, *drows, false)
+		for j, r := range a.rows {
+			row := dx[r*e.Width : (r+1)*e.Width]
+			addBlock(row, row, (*drows)[j*e.Width:(j+1)*e.Width], Identity)
+		}
+		for _, s := range []*[]F{dout, dinner, dsides, drows, djoined} {
+			giveBack(s)
+		}
+		a.end()
+	}
+}
+
+// dot is the sum of the products of x and y.
+func dot[F Float](x, y []F) (sum F) {
+	for i, v := range x {
+		sum += F(v * y[i])
+	}
+	return sum
+}
+
+// Balance writes Σ f_e·s_e to y, for each token of a sample with z and what Route
+// made of it: f_e is how often its tokens go to expert e, 1 if to all as often, and
+// s_e that expert's share of how well all suit the token.
+func Balance[F Float](y, z, weights []F, r Routing) {
+	often := r.often(count(weights, r.Experts), len(y))
+	suits := make([]float64, r.Experts)
+	for t := range y {
+		_, along := share(suits, z[t*r.Experts:], often)
+		y[t] = F(along)
+	}
+}
+
+// BalanceGrad writes the gradient of z, given that of what Balance writes. How
+// often tokens go to an expert has none.
+func BalanceGrad[F Float](dz, z, weights, dy []F, r Routing) {
+	often := r.often(count(weights, r.Experts), len(dy))
+	suits := make([]float64, r.Experts)
+	for t, k := range dy {
+		total, along := share(suits, z[t*r.Experts:], often)
+		for e, s := range suits {
+			dz[t*r.Experts+e] = F(float64(k) * (often[e] - along) / total * s * (1 - s))
+		}
+	}
+}
+
+// count is how many tokens go to each expert.
+func count[F Float](weights []F, experts int) []float64 {
+	n := make([]float64, experts)
+	for i, w := range weights {
+		if w != 0 {
+			n[i%experts]++
+		}
+	}
+	return n
+}
+
+// often is how often tokens go to an expert, 1 if to all as often.
+func (r Routing) often(counts []float64, tokens int) []float64 {
+	for e := range counts {
+		counts[e] *= float64(r.Experts) / float64(r.Each*tokens)
+	}
+	return counts
+}
+
+// share writes how well experts suit a token to suits, and returns the sum, and
+// the mean of often by it.
+func share[F Float](suits []float64, z []F, often []float64) (total, along float64) {
+	for e := range suits {
+		suits[e] = logistic(float64(z[e]))
+		total += suits[e]
+		along += often[e] * suits[e]
+	}
+	return total, along / total
+}

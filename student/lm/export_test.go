@@ -1,0 +1,4 @@
+package lm
+
+// Parse is parse, for a fuzz test.
+var Parse = parse
