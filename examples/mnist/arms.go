@@ -44,14 +44,15 @@ type effort struct {
 	teacherEpochs, teacherBatch int
 	epochs, batch               int // of a student
 	seeds                       int
-	// Of the temperatures; 0 leaves out all but the first three rows.
+	// Of the temperatures; 0 seeds leave out all but the first three rows.
 	sweepSeeds, sweepEpochs int
+	partialEpochs           int       // of students of some classes
 	heldOut                 int       // images, where some are
 	rates                   []float64 // that -tune compares
 }
 
 var (
-	full  = effort{setting: published, teacherEpochs: 50, teacherBatch: 256, epochs: 40, batch: 128, seeds: 5, sweepSeeds: 3, sweepEpochs: 20, heldOut: 10_000}
+	full  = effort{setting: published, teacherEpochs: 50, teacherBatch: 256, epochs: 40, batch: 128, seeds: 5, sweepSeeds: 3, sweepEpochs: 10, partialEpochs: 20, heldOut: 10_000}
 	quick = effort{setting: published, teacherEpochs: 4, teacherBatch: 256, epochs: 4, batch: 128, seeds: 2, heldOut: 10_000}
 	tune  = effort{setting: published, teacherEpochs: 20, teacherBatch: 256, epochs: 20, batch: 128, seeds: 2, heldOut: 10_000, rates: []float64{5e-4, 1e-3, 2e-3}}
 )
@@ -85,6 +86,13 @@ func (l *lab) run(a arm, seed uint64, rate float64) (*distill.Run, error) {
 		r.Teacher, r.Terms = l.said[seed-1], distill.Hinton(a.T, weight)
 	}
 	return r, nil
+}
+
+// lasting is the lab for students that learn for so many epochs.
+func (l *lab) lasting(epochs int) *lab {
+	other := *l
+	other.epochs = epochs
+	return &other
 }
 
 // fit is a run with the labels, whose rate falls to 0.

@@ -16,7 +16,7 @@ import (
 )
 
 // short is done in seconds, and has everything.
-var short = effort{setting: setting{60, 40, 12, 1}, teacherEpochs: 12, teacherBatch: 20, epochs: 8, batch: 20, seeds: 2, sweepSeeds: 2, sweepEpochs: 2, heldOut: 300}
+var short = effort{setting: setting{60, 40, 12, 1}, teacherEpochs: 12, teacherBatch: 20, epochs: 8, batch: 20, seeds: 2, sweepSeeds: 2, sweepEpochs: 2, partialEpochs: 8, heldOut: 300}
 
 // made are options for images that are made up.
 func made(t *testing.T) Options {

@@ -114,13 +114,11 @@ func (l *lab) tune(ctx context.Context) error {
 
 // sweep distils students of a size at some temperatures.
 func (l *lab) sweep(ctx context.Context, units int, temperatures []float64) (study.Outcomes, error) {
-	shorter := *l
-	shorter.epochs = l.sweepEpochs
 	var arms []arm
 	for _, T := range temperatures {
 		arms = append(arms, arm{name: fmt.Sprintf("%d-units-T-%v", units, T), units: units, T: T, rate: distilledRate, set: l.train})
 	}
-	return shorter.students(ctx, l.sweepSeeds, arms...)
+	return l.lasting(l.sweepEpochs).students(ctx, l.sweepSeeds, arms...)
 }
 
 // A corrected student is one whose transfer set lacked some classes, before and
@@ -148,7 +146,7 @@ func (l *lab) partial(ctx context.Context, name string, classes []int, biases ..
 	if err != nil {
 		return nil, nil, err
 	}
-	if outcomes, err = l.students(ctx, l.seeds, arm{name: name, units: l.setting.student, T: temperature, rate: distilledRate, set: set}); err != nil {
+	if outcomes, err = l.lasting(l.partialEpochs).students(ctx, l.seeds, arm{name: name, units: l.setting.student, T: temperature, rate: distilledRate, set: set}); err != nil {
 		return nil, nil, err
 	}
 	for _, m := range outcomes[0].Students {
