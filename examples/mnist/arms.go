@@ -53,7 +53,7 @@ type effort struct {
 
 var (
 	full  = effort{setting: published, teacherEpochs: 50, teacherBatch: 256, epochs: 40, batch: 128, seeds: 5, sweepSeeds: 3, sweepEpochs: 10, partialEpochs: 20, heldOut: 10_000}
-	quick = effort{setting: published, teacherEpochs: 4, teacherBatch: 256, epochs: 4, batch: 128, seeds: 2, heldOut: 10_000}
+	quick = effort{setting: published, teacherEpochs: 6, teacherBatch: 256, epochs: 5, batch: 128, seeds: 2, heldOut: 10_000}
 	tune  = effort{setting: published, teacherEpochs: 20, teacherBatch: 256, epochs: 20, batch: 128, seeds: 2, heldOut: 10_000, rates: []float64{5e-4, 1e-3, 2e-3}}
 )
 
