@@ -10,6 +10,7 @@ import (
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/distill"
 	"github.com/godistill/godistill/distill/study"
+	"github.com/godistill/godistill/student"
 )
 
 // Learning rates, as -tune chose them.
@@ -142,25 +143,31 @@ func (l *lab) partial(ctx context.Context, name string, classes []int, biases ..
 	if err != nil {
 		return nil, nil, err
 	}
-	some, err := data.OfClasses(l.test, biases...)
-	if err != nil {
-		return nil, nil, err
-	}
 	if outcomes, err = l.lasting(l.partialEpochs).students(ctx, l.seeds, arm{name: name, units: l.setting.student, T: temperature, rate: distilledRate, set: set}); err != nil {
 		return nil, nil, err
 	}
-	for _, m := range outcomes[0].Students {
+	all, err = l.correct(ctx, outcomes[0].Students, biases)
+	return outcomes, all, err
+}
+
+// correct judges students before and after their biases are corrected.
+func (l *lab) correct(ctx context.Context, students []*student.Model, biases []int) (all []corrected, err error) {
+	some, err := data.OfClasses(l.test, biases...)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range students {
 		var c corrected
 		if c.before, err = judge(ctx, m, l.test, some); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if c.shift, err = distill.CorrectBias(ctx, m, "l3.bias", inOrder(l.held), biases...); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if c.after, err = judge(ctx, m, l.test, some); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		all = append(all, c)
 	}
-	return outcomes, all, nil
+	return all, nil
 }
