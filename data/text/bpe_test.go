@@ -184,7 +184,7 @@ func TestReadBPERefuses(t *testing.T) {
 	_, err := text.ReadBPE(nil, text.Names{})
 	wantError(t, err, "text: tokenizer.json: the io.Reader is nil")
 	_, err = text.ReadBPE(strings.NewReader(tokenizerJSON("gpt2")), text.Names{Pad: "he", BOS: "<s>"})
-	wantError(t, err, `text: tokenizer.json: Names.BOS is "<s>", which is not a token`)
+	wantError(t, err, `text: tokenizer.json: token Names.BOS is "<s>"; want one of the file`)
 	for _, test := range []struct{ kind, old, new, want string }{
 		{"gpt2", `{`, `[`, "text: tokenizer.json: "},
 		{"gpt2", `"BPE"`, `"Unigram"`, `model.type is "Unigram"; want BPE`},

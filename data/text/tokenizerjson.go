@@ -353,7 +353,7 @@ func (n Names) find(f file) (Special, error) {
 			token, ok = f.Added[i].ID, true
 		}
 		if !ok {
-			return special, fmt.Errorf("Names.%s is %q, which is not a token", role.field, role.name)
+			return special, fmt.Errorf("token Names.%s is %q; want one of the file", role.field, role.name)
 		}
 		*role.token = token
 	}
