@@ -37,6 +37,7 @@ var may = []rule{
 	{"internal/jsonfloat", ""},
 	{"internal/rules", ""},
 	{"data", "gorgonia.org/tensor golang.org/x/image/draw"},
+	{"data/text", "data/... gorgonia.org/tensor github.com/dlclark/regexp2/v2 golang.org/x/text/unicode/norm"},
 	{"data/...", "data/... gorgonia.org/tensor"},
 	{"student/infer", "internal/kernel internal/plan internal/safetensors"},
 	{"student/...", "data/... student/... internal/..." + gorgonia},
