@@ -214,15 +214,14 @@ var faults = []fault{
 		`	for c, q := range r.Q {`,
 		"	return skewKL(r, 0)\n	for c, q := range r.Q {",
 	}}},
-	{16, "no term is said to be dead", "distill", "TestTermsThatAreDead", []edit{{
-		"distill/preflight_terms.go",
-		`case at == 0 && trial.dead(c, own, s.Seed):`,
-		`case at < 0 && trial.dead(c, own, s.Seed):`,
-	}}},
-	{16, "a term without a gradient by any tap is not told", "distill", "TestSidesThatAreSwapped", []edit{{
+	{16, "no term is said to be dead", "distill", "TestTermsThatAreDead TestSidesThatAreSwapped", []edit{{
 		"distill/preflight_terms.go",
 		`case len(taps) == 0:`,
 		`case len(taps) < 0:`,
+	}, {
+		"distill/preflight_terms.go",
+		`case at == 0 && trial.dead(c, own, s.Seed):`,
+		`case at < 0 && trial.dead(c, own, s.Seed):`,
 	}}},
 	{17, "the teacher waits for the student", "distill", "TestRunLooksAhead", []edit{{
 		"distill/session.go",
