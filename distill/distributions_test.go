@@ -19,35 +19,49 @@ import (
 // s until s is moved.
 type definition func(s, held, t []float64, y int) float64
 
-// definitions are the losses at a temperature, and what they are by definition.
-func definitions(T float64) map[string]struct {
+// A defined loss is what it is by definition, with what the mathematics grants it,
+// as a [method] has it.
+type defined struct {
 	loss Loss
 	is   definition
-} {
+	has  property
+	most float64
+}
+
+// definitions are the losses at a temperature. All of them are among the methods
+// whose properties are tested.
+func definitions(T float64) map[string]defined {
 	at, square := Constant(T), T*T
-	type pair = struct {
-		loss Loss
-		is   definition
-	}
 	// of is the definition by the two distributions.
 	of := func(f func(q, p []float64) float64) definition {
 		return func(s, _, t []float64, _ int) float64 { return f(softmax(s, T), softmax(t, T)) }
 	}
-	return map[string]pair{
-		"KL":        {KL{T: at}, of(func(q, p []float64) float64 { return square * relative(p, q) })},
-		"ReverseKL": {ReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, p) })},
+	amari := func(alpha float64) func(q, p []float64) float64 {
+		return func(q, p []float64) float64 {
+			sum := 0.0
+			for c := range q {
+				sum += math.Pow(p[c], alpha) * math.Pow(q[c], 1-alpha)
+			}
+			return square * (1 - sum) / (alpha * (1 - alpha))
+		}
+	}
+	return map[string]defined{
+		"KL":        {KL{T: at}, of(func(q, p []float64) float64 { return square * relative(p, q) }), divergence, 0},
+		"ReverseKL": {ReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, p) }), divergence, 0},
 		"JSD": {JSD{T: at, Beta: Constant(0.3)}, of(func(q, p []float64) float64 {
 			m := mixed(0.3, p, q)
 			return 0.3*relative(p, m) + 0.7*relative(q, m)
-		})},
-		"SkewKL":        {SkewKL{T: at, Lambda: Constant(0.3)}, of(func(q, p []float64) float64 { return square * relative(p, mixed(0.3, p, q)) })},
-		"SkewReverseKL": {SkewReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, mixed(0.1, q, p)) })},
+		}), divergence, -0.3*math.Log(0.3) - 0.7*math.Log(0.7)},
+		"SkewKL":               {SkewKL{T: at, Lambda: Constant(0.3)}, of(func(q, p []float64) float64 { return square * relative(p, mixed(0.3, p, q)) }), divergence, -square * math.Log(0.3)},
+		"SkewReverseKL":        {SkewReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, mixed(0.1, q, p)) }), divergence, square * math.Log(10)},
+		"AlphaDivergence":      {AlphaDivergence{T: at, Alpha: Constant(0.3)}, of(amari(0.3)), divergence, square / 0.21},
+		"AlphaDivergence, 0.8": {AlphaDivergence{T: at, Alpha: Constant(0.8)}, of(amari(0.8)), divergence, square / 0.16},
 		"TotalVariation": {TotalVariation{T: at}, of(func(q, p []float64) (most float64) {
 			for c := range q {
 				most += max(0, q[c]-p[c]) // of the classes that the student has more of
 			}
 			return most
-		})},
+		}), divergence | symmetric, 1},
 		"UniversalLogit": {UniversalLogit{T: at}, of(func(q, p []float64) (sum float64) {
 			slices.Sort(q)
 			slices.Sort(p)
@@ -55,22 +69,22 @@ func definitions(T float64) map[string]struct {
 				sum += math.Abs(q[c] - p[c])
 			}
 			return sum
-		})},
+		}), divergence | symmetric, 2},
 		"DKD": {DKD{T: at, Alpha: Constant(1.5), Beta: Constant(3)}, func(s, _, t []float64, y int) float64 {
 			p, q := softmax(t, T), softmax(s, T)
 			label := relative([]float64{p[y], remains(p, y)}, []float64{q[y], remains(q, y)})
 			return square * (1.5*label + 3*relative(softmax(others(t, y), T), softmax(others(s, y), T)))
-		}},
+		}, divergence, 0},
 		"NKD": {NKD{T: at, Gamma: Constant(0.7)}, func(s, _, t []float64, y int) float64 {
 			return softmax(t, 1)[y]*surprise(s, y) + 0.7*square*crossed(softmax(others(t, y), T), softmax(others(s, y), T))
-		}},
+		}, ofClasses, 0},
 		"WSLD": {WSLD{T: at}, func(s, held, t []float64, y int) float64 {
 			weight := 1 - math.Exp(-surprise(held, y)/(surprise(t, y)+1e-7))
 			return weight * square * crossed(softmax(t, T), softmax(s, T))
-		}},
+		}, ofClasses | restsAtTeacher, 0},
 		"Corrected": {Corrected{T: at}, func(s, _, t []float64, y int) float64 {
 			return square * relative(led(softmax(t, T), y, 0.2), softmax(s, T))
-		}},
+		}, ofClasses, 0},
 		"VirtualTeacher": {VirtualTeacher{T: at, Sure: Constant(0.9)}, func(s, _, _ []float64, y int) float64 {
 			p := make([]float64, len(s))
 			for c := range p {
@@ -78,16 +92,16 @@ func definitions(T float64) map[string]struct {
 			}
 			p[y] = math.Log(0.9)
 			return square * relative(softmax(p, T), softmax(s, T))
-		}},
+		}, ofClasses, 0},
 		"Order": {Order{Top: 3}, func(s, _, t []float64, _ int) float64 {
 			return ordered(s, t, 3, func(d float64) float64 { return -math.Log(1 / (1 + math.Exp(-d))) })
-		}},
+		}, ofClasses, 0},
 		"Order by the hinge": {Order{Hinge: true, Margin: at}, func(s, _, t []float64, _ int) float64 {
 			return ordered(s, t, 5, func(d float64) float64 { return max(0, T-d) })
-		}},
+		}, ofClasses, 0},
 		"Standardized": {Standardized{Of: KL{T: at}}, func(s, _, t []float64, _ int) float64 {
 			return square * relative(softmax(standard(t), T), softmax(standard(s), T))
-		}},
+		}, divergence | freeOfScale, 0},
 	}
 }
 

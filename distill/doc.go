@@ -61,6 +61,7 @@
 //	JSD             β·KL(p ‖ m) + (1-β)·KL(q ‖ m), m = βp + (1-β)q   T 1, β 0.5        GKD, 2306.13649
 //	SkewKL          T²·KL(p ‖ λp + (1-λ)q)                           T 1, λ 0.1        DistiLLM, 2402.03898
 //	SkewReverseKL   T²·KL(q ‖ (1-λ)p + λq)                           T 1, λ 0.1        DistiLLM, 2402.03898
+//	AlphaDivergence T²·(1 - Σ p^α·q^(1-α))/(α(1-α))                  T 1, α 0.5        AlphaNet, 2102.07954
 //	TotalVariation  ½·Σ|p - q|                                       T 1               2307.15190
 //	UniversalLogit  Σ|p sorted - q sorted|, of other classes too     T 1               ULD, 2402.12030
 //	MSE             mean (s - t)² of the logits                                        1312.6184

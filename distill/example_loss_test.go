@@ -12,15 +12,16 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
-// ReverseKL is KL(student ‖ teacher) at T = 1, which seeks the modes of the
-// teacher (MiniLLM, Gu et al. 2024, 2306.08543).
-type ReverseKL struct{}
+// Jeffreys is KL(teacher ‖ student) + KL(student ‖ teacher) at T = 1, which is the
+// same both ways (Jeffreys 1946, 10.1098/rspa.1946.0056).
+type Jeffreys struct{}
 
-// Loss is Σ_c p_c (log p_c - log q_c) for each row.
-func (ReverseKL) Loss(b *student.Builder, l distill.Lesson) distill.Rows {
-	p := b.LogSoftmax(l.Tap("logits"))
-	q := b.LogSoftmax(l.Dense("logits"))
-	each := b.Op(gorgonia.HadamardProd(b.Op(gorgonia.Exp(p)), b.Op(gorgonia.Sub(p, q))))
+// Loss is Σ_c (q_c - p_c)·(log q_c - log p_c) for each row.
+func (Jeffreys) Loss(b *student.Builder, l distill.Lesson) distill.Rows {
+	q := b.LogSoftmax(l.Tap("logits"))
+	p := b.LogSoftmax(l.Dense("logits"))
+	apart := b.Op(gorgonia.Sub(b.Op(gorgonia.Exp(q)), b.Op(gorgonia.Exp(p))))
+	each := b.Op(gorgonia.HadamardProd(apart, b.Op(gorgonia.Sub(q, p))))
 	return distill.Rows{Value: b.Op(gorgonia.Sum(each, 1))}
 }
 
@@ -29,7 +30,7 @@ func ExampleLoss() {
 	logits := func(z ...float64) data.Signals {
 		return data.Signals{"logits": tensor.New(tensor.WithShape(1, 3), tensor.WithBacking(z))}
 	}
-	value, grads, err := distill.Evaluate(ReverseKL{}, distill.Case{
+	value, grads, err := distill.Evaluate(Jeffreys{}, distill.Case{
 		Student: logits(2, 1, 0),
 		Teacher: logits(0, 1, 3),
 	})
@@ -37,7 +38,7 @@ func ExampleLoss() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%.4f %.4f\n", value, grads["logits"].Data())
-	// Output: 1.8226 [0.6251 -0.2595 -0.3656]
+	// Output: 3.5078 [1.2483 -0.1290 -1.1193]
 }
 
 // Two teachers, of which each counts for more in the rows whose label it knows

@@ -46,6 +46,7 @@ func TestHighTemperatures(t *testing.T) {
 		"SkewReverseKL": {SkewReverseKL{T: at, Lambda: Constant(0.2)}, 0.64 * variance(false)},
 		"DKD, others":   {DKD{T: at, Alpha: Constant(0), Beta: Constant(1)}, variance(true)},
 		"JSD":           {JSD{T: at, Beta: Constant(0.3)}, 0.21 * variance(false) / T / T},
+		"Alpha":         {AlphaDivergence{T: at, Alpha: Constant(0.3)}, variance(false)},
 	} {
 		value, _, err := Evaluate(test.loss, c)
 		if err != nil {
@@ -92,6 +93,10 @@ func TestEndsOfMethods(t *testing.T) {
 		"SkewReverseKL is ReverseKL":        {SkewReverseKL{T: T, Lambda: none}, ReverseKL{T: T}},
 		"JSD is KL":                         {JSD{Beta: none}, KL{}},
 		"JSD is ReverseKL":                  {JSD{Beta: one}, ReverseKL{}},
+		"AlphaDivergence is KL":             {AlphaDivergence{T: T, Alpha: one}, KL{T: T}},
+		"AlphaDivergence is ReverseKL":      {AlphaDivergence{T: T, Alpha: none}, ReverseKL{T: T}},
+		"AlphaDivergence is nearly a KL":    {AlphaDivergence{T: T, Alpha: Constant(1 - 1e-13)}, KL{T: T}},
+		"AlphaDivergence is nearly reverse": {AlphaDivergence{T: T, Alpha: Constant(1e-13)}, ReverseKL{T: T}},
 		"Standardized has a KL":             {Standardized{}, Standardized{Of: KL{T: T}}},
 		"a sure virtual teacher is a label": {VirtualTeacher{T: one, Sure: one}, CrossEntropy{}},
 	} {

@@ -45,32 +45,28 @@ type method struct {
 	given func(seed uint64) Case
 }
 
-var methods = map[string]method{
-	"KL":                   {loss: KL{T: Constant(2)}, has: divergence},
-	"MSE":                  {loss: MSE{}, has: divergence&^freeOfLevel | symmetric},
-	"CrossEntropy":         {loss: CrossEntropy{}, has: ofClasses},
-	"CrossEntropy, smooth": {loss: CrossEntropy{Smoothing: 0.1}, has: ofClasses},
-	"ReverseKL":            {loss: ReverseKL{T: Constant(2)}, has: divergence},
-	"JSD":                  {loss: JSD{T: Constant(2)}, has: divergence | symmetric, most: math.Ln2},
-	"JSD, 0.1":             {loss: JSD{Beta: Constant(0.1)}, has: divergence, most: -0.1*math.Log(0.1) - 0.9*math.Log(0.9)},
-	"JSD, 0":               {loss: JSD{Beta: Constant(0)}, has: divergence},
-	"JSD, 1":               {loss: JSD{Beta: Constant(1)}, has: divergence},
-	"SkewKL":               {loss: SkewKL{T: Constant(2)}, has: divergence, most: 4 * math.Log(10)},
-	"SkewReverseKL":        {loss: SkewReverseKL{T: Constant(2)}, has: divergence, most: 4 * math.Log(10)},
-	"TotalVariation":       {loss: TotalVariation{T: Constant(2)}, has: divergence | symmetric, most: 1},
-	"UniversalLogit":       {loss: UniversalLogit{T: Constant(2)}, has: divergence | symmetric, most: 2},
-	"DKD":                  {loss: DKD{}, has: divergence},
-	"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
-	"NKD":                  {loss: NKD{T: Constant(2)}, has: ofClasses},
-	"WSLD":                 {loss: WSLD{}, has: ofClasses | restsAtTeacher},
-	"DIST":                 {loss: DIST{T: Constant(2)}, has: divergence&^splits | symmetric, most: 4 * 4},
-	"Standardized":         {loss: Standardized{}, has: divergence | freeOfScale},
-	"Standardized, DKD":    {loss: Standardized{Of: DKD{}}, has: divergence | freeOfScale},
-	"Order":                {loss: Order{Top: 3}, has: ofClasses},
-	"Order, by the hinge":  {loss: Order{Top: 4, Hinge: true, Margin: Constant(0.3)}, has: ofClasses},
-	"Corrected":            {loss: Corrected{T: Constant(2)}, has: ofClasses},
-	"VirtualTeacher":       {loss: VirtualTeacher{T: Constant(4)}, has: ofClasses},
-}
+// methods are the definitions at a temperature, and more of some losses, or of
+// those that no row defines.
+var methods = func() map[string]method {
+	all := map[string]method{
+		"MSE":                  {loss: MSE{}, has: divergence&^freeOfLevel | symmetric},
+		"CrossEntropy":         {loss: CrossEntropy{}, has: ofClasses},
+		"CrossEntropy, smooth": {loss: CrossEntropy{Smoothing: 0.1}, has: ofClasses},
+		"JSD, 0.5":             {loss: JSD{T: Constant(2)}, has: divergence | symmetric, most: math.Ln2},
+		"JSD, 0":               {loss: JSD{Beta: Constant(0)}, has: divergence},
+		"JSD, 1":               {loss: JSD{Beta: Constant(1)}, has: divergence},
+		"AlphaDivergence, 0.5": {loss: AlphaDivergence{}, has: divergence | symmetric, most: 4},
+		"AlphaDivergence, 0":   {loss: AlphaDivergence{Alpha: Constant(0)}, has: divergence},
+		"AlphaDivergence, 1":   {loss: AlphaDivergence{Alpha: Constant(1)}, has: divergence},
+		"DKD, of the others":   {loss: DKD{Alpha: Constant(0)}, has: divergence},
+		"DIST":                 {loss: DIST{T: Constant(2)}, has: divergence&^splits | symmetric, most: 4 * 4},
+		"Standardized, DKD":    {loss: Standardized{Of: DKD{}}, has: divergence | freeOfScale},
+	}
+	for name, d := range definitions(2) {
+		all[name] = method{loss: d.loss, has: d.has, most: d.most}
+	}
+	return all
+}()
 
 // properties say how each is tested.
 var properties = []struct {

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"math"
+	"reflect"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -47,6 +48,21 @@ func TestLossesOfLogitsRefuseValues(t *testing.T) {
 			if err := v.validate(3); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// No number of a method may be none, and the error says which.
+func TestMethodsRefuseNaN(t *testing.T) {
+	for _, m := range methods {
+		name := reflect.TypeOf(m.loss).Name()
+		for i, f := range reflect.VisibleFields(reflect.TypeOf(m.loss)) {
+			if f.Type != reflect.TypeFor[Schedule]() {
+				continue
+			}
+			wrong := reflect.New(reflect.TypeOf(m.loss)).Elem()
+			wrong.Field(i).Set(reflect.ValueOf(Constant(math.NaN())))
+			checkError(t, wrong.Interface().(validator).validate(3), "distill: "+name+"."+f.Name+" is NaN at step 3; want ")
 		}
 	}
 }
