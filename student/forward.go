@@ -115,6 +115,10 @@ func (f *forward[F]) run(m *Model, batch data.Batch, rows int, out data.Signals)
 	for _, name := range f.taps {
 		out[name] = room(out[name], m.dtype, batch.N, f.plan.Shape(f.value(name)))
 	}
+	if batch.N <= f.rows {
+		f.some(out, 0, batch.N) // without an object
+		return nil
+	}
 	f.share(batch.N, func(from, n int) { f.some(out, from, n) })
 	return nil
 }
@@ -133,14 +137,10 @@ func (f *forward[F]) checkIDs(m *Model, i int, v *tensor.Dense) error {
 	return nil
 }
 
-// share calls do for parts of so many rows, on many threads if there are several:
-// each then does all steps for its rows, which stay near its processor.
+// share calls do for parts of so many rows, two or more, on many threads: each then
+// does all steps for its rows, which stay near its processor.
 func (f *forward[F]) share(rows int, do func(from, n int)) {
 	parts := (rows + f.rows - 1) / f.rows
-	if parts < 2 {
-		do(0, rows)
-		return
-	}
 	threads := runtime.GOMAXPROCS(0)
 	parts = (parts + threads - 1) / threads * threads
 	size := (rows + parts - 1) / parts
