@@ -473,14 +473,16 @@ func TestGenerateEnds(t *testing.T) {
 
 // Ids cost no allocations: prompts do.
 func TestGenerateAllocates(t *testing.T) {
-	m := variant(variants["llama"], tensor.Float32)
-	var allocs []float64
-	for _, n := range []int{5, 60} {
-		s := must(lm.NewSampler(m, lm.Sampling{Temperature: 1, TopP: 0.9, Max: n}))
-		many := slices.Repeat(prompts, 3)
-		allocs = append(allocs, testing.AllocsPerRun(5, func() { must(s.Generate(t.Context(), many)) }))
-	}
-	if allocs[1] > allocs[0]+5 && !testing.Short() { // the race detector makes some
-		t.Errorf("60 ids take %v allocations, and 5 take %v", allocs[1], allocs[0])
+	for _, name := range []string{"llama", "every"} {
+		m := variant(variants[name], tensor.Float32)
+		var allocs []float64
+		for _, n := range []int{5, 60} {
+			s := must(lm.NewSampler(m, lm.Sampling{Temperature: 1, TopP: 0.9, Max: n}))
+			many := slices.Repeat(prompts, 3)
+			allocs = append(allocs, testing.AllocsPerRun(5, func() { must(s.Generate(t.Context(), many)) }))
+		}
+		if allocs[1] > allocs[0]+5 && !testing.Short() { // the race detector makes some
+			t.Errorf("%s: 60 ids take %v allocations, and 5 take %v", name, allocs[1], allocs[0])
+		}
 	}
 }
