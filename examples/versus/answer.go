@@ -9,6 +9,7 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student/infer"
+	"github.com/godistill/godistill/student/lm"
 	"github.com/godistill/godistill/teacher"
 	"gorgonia.org/tensor"
 )
@@ -38,6 +39,33 @@ func openTeach(ctx context.Context, n net, t task, dir string) (*subject, error)
 		return nil, err
 	}
 	return &subject{call: call, close: func() {}}, write(dir, expectedFile, answer[teacher.Logits].Float32s())
+}
+
+// openGenerate is a language model that adds the most probable ids to prompts.
+func openGenerate(ctx context.Context, n net, t task, dir string) (*subject, error) {
+	model, err := n.model(lm.Spec(n.in[0]), studentSeed)
+	if err != nil {
+		return nil, err
+	}
+	sampler, err := lm.NewSampler(model, lm.Sampling{Max: t.New, Batch: t.Batch})
+	if err != nil {
+		return nil, err
+	}
+	ids := tokens(t.Batch*t.In[0], n.vocab, 3)
+	prompts := slices.Collect(slices.Chunk(ids, t.In[0]))
+	call := func() error { _, err := sampler.Generate(ctx, prompts); return err }
+	samples, err := sampler.Generate(ctx, prompts)
+	if err != nil {
+		return nil, err
+	}
+	var said []float32
+	for _, s := range samples {
+		for _, id := range s.IDs {
+			said = append(said, float32(id))
+		}
+	}
+	err = errors.Join(save(model, dir, studentFile), write(dir, idsFile, int64s(ids)), write(dir, expectedFile, said))
+	return &subject{call: call, close: func() {}}, err
 }
 
 // openPredict is a saved student that answers one row.

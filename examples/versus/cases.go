@@ -43,6 +43,7 @@ type task struct {
 	Steps  int    `json:"steps"`  // how many are compared
 	In     []int  `json:"in"`     // the shape of a sample
 	MKN    []int  `json:"mkn"`    // a product (m, k) x (k, n)
+	New    int    `json:"new"`    // ids that follow a prompt
 
 	// Of distillation, as in [distill.Hinton] and [distill.Adam].
 	Temperature float64 `json:"temperature"`
@@ -68,10 +69,12 @@ var cases = []match{
 	tuned(stepCase("cnn_step_b64_tuned", cnns, 64, false, some)),
 	stepCase("resnet_step_b64", resnets, 64, false, few),
 	tuned(stepCase("resnet_step_b64_tuned", resnets, 64, false, few)),
+	stepCase("lm_step", languages, 64, false, few),
 	{name: "epoch_mlp", task: step("epoch", 128, false), open: openEpoch, gflop: nan, turn: once},
 	teachCase("teacher_mlp_b256", perceptrons.teacher, 256, some),
 	teachCase("teacher_resnet_b256", resnets.teacher, 256, few),
 	tuned(teachCase("teacher_resnet_b256_tuned", resnets.teacher, 256, few)),
+	generateCase("lm_generate", languages.student, 64, 16, 48, some),
 	predictCase("predict_64_32_10", tiny, infer.Full, 0),
 	predictCase("predict_784_800_800_10", perceptrons.student, infer.Full, 4),
 	predictCase("predict_784_800_800_10_f16", perceptrons.student, infer.Float16, 2),
@@ -107,6 +110,17 @@ func teachCase(name string, n net, batch int, many turn) match {
 	m := match{name: name, task: task{Do: "teach", Batch: batch, In: n.in}, gflop: float64(batch) * n.forward(), turn: many}
 	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
 		return openTeach(ctx, n, t, dir)
+	}
+	return m
+}
+
+// generateCase has a language model add so many ids to prompts of one length.
+func generateCase(name string, n net, batch, prompt, new int, many turn) match {
+	t := task{Do: "generate", Batch: batch, In: []int{prompt}, New: new}
+	computed := float64(batch*(prompt+new-1)) / float64(n.in[0])
+	m := match{name: name, task: t, gflop: computed * n.forward(), turn: many}
+	m.open = func(ctx context.Context, t task, dir string) (*subject, error) {
+		return openGenerate(ctx, n, t, dir)
 	}
 	return m
 }

@@ -19,6 +19,7 @@ const (
 	teacherFile  = "teacher.safetensors"
 	expectedFile = "want.f32"
 	inputsFile   = "x.f32"
+	idsFile      = "x.i64"
 	labelsFile   = "y.i64"
 	trainImages  = "train.u8"
 	validImages  = "valid.u8"
@@ -52,6 +53,23 @@ func randomSet(rows int, shape ...int) (data.Set, error) {
 	return data.NewMemory(data.Signals{data.Input: x}, tensor.New(tensor.WithShape(rows), tensor.WithBacking(classes(rows, 1))), nil)
 }
 
+// sentences are random ids, each with a random one after it.
+func sentences(rows, length, vocab int) (data.Set, error) {
+	ids := func(seed uint64) *tensor.Dense {
+		return tensor.New(tensor.WithShape(rows, length), tensor.WithBacking(tokens(rows*length, vocab, seed)))
+	}
+	return data.NewMemory(data.Signals{data.Input: ids(1)}, ids(2), nil)
+}
+
+func tokens(n, vocab int, seed uint64) []int {
+	rng := rand.New(rand.NewPCG(seed, 5))
+	ids := make([]int, n)
+	for i := range ids {
+		ids[i] = rng.IntN(vocab)
+	}
+	return ids
+}
+
 // images is a set of random bytes in the shape of MNIST, scaled to 0 to 1, with
 // files of the same.
 func images(rows int, seed uint64, dir, xs, ys string) (data.Set, error) {
@@ -83,18 +101,26 @@ func save(m *student.Model, dir, name string) error {
 // saveBatches writes the first batches of a source, one after the other.
 func saveBatches(ctx context.Context, src data.Source, n int, dir string) error {
 	var x []float32
-	var y []int
+	var ids, y []int
 	for batch, err := range src.Batches(ctx, 0, 0) {
 		if err != nil {
 			return err
 		}
-		x = append(x, batch.In[data.Input].Float32s()...)
+		if in := batch.In[data.Input]; in.Dtype() == tensor.Int {
+			ids = append(ids, in.Ints()...)
+		} else {
+			x = append(x, in.Float32s()...)
+		}
 		y = append(y, batch.Label.Ints()...)
 		if n--; n == 0 {
 			break
 		}
 	}
-	return errors.Join(write(dir, inputsFile, x), write(dir, labelsFile, int64s(y)))
+	name, inputs := inputsFile, any(x)
+	if ids != nil {
+		name, inputs = idsFile, int64s(ids)
+	}
+	return errors.Join(write(dir, name, inputs), write(dir, labelsFile, int64s(y)))
 }
 
 func int64s(y []int) []int64 {

@@ -73,7 +73,7 @@ func TestAgainstPyTorch(t *testing.T) {
 	if text := peers[0].String(); !strings.Contains(text, "blas") || !strings.Contains(text, "oneDNN v") {
 		t.Errorf("the peer is %q; want its BLAS and its oneDNN", text)
 	}
-	chosen, err := choose("mlp_step_b32,cnn_step_b64,resnet_step_b64,teacher_resnet_b256,predict_64_32_10,predict_784_800_800_10_int8")
+	chosen, err := choose("mlp_step_b32,cnn_step_b64,resnet_step_b64,teacher_resnet_b256,predict_64_32_10,predict_784_800_800_10_int8,lm_step,lm_generate")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +111,44 @@ func TestSubjects(t *testing.T) {
 			if len(s.losses) != task.Steps || slices.Max(s.losses) == slices.Min(s.losses) {
 				t.Errorf("the losses are %v; want %d different ones", s.losses, task.Steps)
 			}
-			for name, want := range map[string]int{
+			sizes(t, dir, map[string]int{
 				inputsFile: task.Steps * 4 * c.size * 4, labelsFile: task.Steps * 4 * 8, expectedFile: 4 * c.params,
-			} {
-				if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() != int64(want) {
-					t.Errorf("%s: %v, %v; want %d bytes", name, f, err, want)
-				}
-			}
+			})
 			if r, err := s.take(turn{3, 1}); err != nil || !(r.ms > 0) {
 				t.Errorf("%v, %v", r, err)
 			}
 		})
+	}
+}
+
+// TestLanguages opens the cases of language models.
+func TestLanguages(t *testing.T) {
+	task, dir := step("step", 3, false), t.TempDir()
+	task.Steps = 2
+	s, err := openStep(t.Context(), languages, task, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	const params = 64*128*2 + 4*(4*128*128+3*128*336+2*128) + 128
+	sizes(t, dir, map[string]int{idsFile: 2 * 3 * 64 * 8, labelsFile: 2 * 3 * 64 * 8, expectedFile: 4 * params})
+	task.In, task.New, dir = []int{5}, 7, t.TempDir()
+	if s, err = openGenerate(t.Context(), languages.student, task, dir); err != nil {
+		t.Fatal(err)
+	}
+	sizes(t, dir, map[string]int{idsFile: 3 * 5 * 8, expectedFile: 3 * 7 * 4})
+	if r, err := s.take(turn{3, 1}); err != nil || !(r.ms > 0) {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// sizes checks files that are left for the peer.
+func sizes(t *testing.T, dir string, bytes map[string]int) {
+	t.Helper()
+	for name, want := range bytes {
+		if f, err := os.Stat(filepath.Join(dir, name)); err != nil || f.Size() != int64(want) {
+			t.Errorf("%s: %v, %v; want %d bytes", name, f, err, want)
+		}
 	}
 }
 
@@ -217,6 +244,7 @@ func TestForward(t *testing.T) {
 		"step":     {128 * (perceptrons.teacher.forward() + perceptrons.student.forward() + perceptrons.student.backward()), 1.4313472},
 		"CNN":      {cnn(16, 32).forward(), 2e-9 * (784*9*16 + 196*9*16*32 + 1568*10)},
 		"backward": {cnn(16, 32).backward(), 2e-9 * (784*9*16 + 2*196*9*16*32 + 2*1568*10)},
+		"language": {language(128, 336).forward(), 2e-9 * (64*4*(4*128*128+3*128*336) + 64*128*64 + 4*2*128*64*65/2)},
 		"ResNet":   {resnet(20).forward(), 2e-9 * (1024*27*16 + 6*1024*9*16*16 + 256*9*16*32 + 5*256*9*32*32 + 64*9*32*64 + 5*64*9*64*64 + 256*16*32 + 64*32*64 + 640)},
 	} {
 		if math.Abs(c.got-c.want) > 1e-9 {

@@ -3,12 +3,14 @@ package main
 import (
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/lm"
 )
 
 // A net is a network that both sides have.
 type net struct {
 	module student.Module
 	in     []int // the shape of a sample
+	vocab  int   // of a sample of ids; 0 for one of numbers
 	// products are the multiplications for a sample in all layers, and first
 	// those in the first one, whose inputs get no gradient.
 	products, first int
@@ -21,12 +23,21 @@ var (
 	perceptrons = pair{perceptron(784, 800, 800, 10), perceptron(784, 1200, 1200, 10)}
 	cnns        = pair{cnn(16, 32), cnn(32, 64)}
 	resnets     = pair{resnet(8), resnet(20)}
+	languages   = pair{language(128, 336), language(256, 680)}
 	tiny        = perceptron(64, 32, 10)
 )
 
 // model is the network with weights of its own.
 func (n net) model(spec data.Spec, seed uint64) (*student.Model, error) {
 	return student.New(n.module, spec, seed)
+}
+
+// set is so many random samples.
+func (n net) set(rows int) (data.Set, error) {
+	if n.vocab > 0 {
+		return sentences(rows, n.in[0], n.vocab)
+	}
+	return randomSet(rows, n.in...)
 }
 
 // forward is the arithmetic of one sample through the network, in 1e9.
@@ -87,4 +98,14 @@ func resnet(depth int) net {
 	}
 	n.layer(in * 10)
 	return n
+}
+
+// language has 4 layers for sequences of 64 ids, of as many. All that is multiplied
+// gets a gradient, the embeddings too.
+func language(width, inner int) net {
+	const layers, vocab, length = 4, 64, 64
+	c := lm.Config{Vocab: vocab, Width: width, Inner: inner, Layers: layers, Heads: width / 32, Context: length}
+	weights := layers*width*(4*width+3*inner) + width*vocab
+	attention := layers * width * (length + 1) // two products with half of the positions
+	return net{module: c, in: []int{length}, vocab: vocab, products: length * (weights + attention)}
 }

@@ -16,6 +16,13 @@ def numbers(task, name, dtype):
     return torch.from_numpy(np.fromfile(os.path.join(task["dir"], name), dtype))
 
 
+def inputs(task):
+    """Those of several batches, numbers or ids."""
+    if os.path.exists(os.path.join(task["dir"], "x.i64")):
+        return numbers(task, "x.i64", "<i8")
+    return numbers(task, "x.f32", "<f4")
+
+
 def network(task, name):
     """The network of a safetensors file, with its weights."""
     with open(os.path.join(task["dir"], name), "rb") as f:
@@ -27,6 +34,8 @@ def network(task, name):
     for key, of in head.items():
         begin, end = of["data_offsets"]
         tensors[key] = torch.from_numpy(np.frombuffer(raw[begin:end], "<f4").reshape(of["shape"]).copy())
+    if "model.embed_tokens.weight" in tensors:
+        return Language(tensors)
     net = ResNet(tensors) if "layer1.0.conv1.weight" in tensors else plain(tensors)
     for key, value in net.state_dict().items():
         if key.endswith("num_batches_tracked"):
@@ -95,6 +104,107 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
+class Norm(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.weight
+
+
+def joined(*weights):
+    """Linear layers of one input, in one product."""
+    w = torch.cat(weights)
+    layer = nn.Linear(w.shape[1], w.shape[0], bias=False)
+    layer.weight = nn.Parameter(w)
+    return layer
+
+
+def turned(x, cos, sin):
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat([-b, a], -1) * sin
+
+
+class Layer(nn.Module):
+    """Attention and a gated network, with heads of 32."""
+
+    def __init__(self, w):
+        super().__init__()
+        self.before = Norm(w("input_layernorm"))
+        self.qkv = joined(*(w(f"self_attn.{p}_proj") for p in "qkv"))
+        self.o = joined(w("self_attn.o_proj"))
+        self.between = Norm(w("post_attention_layernorm"))
+        self.sides = joined(w("mlp.gate_proj"), w("mlp.up_proj"))
+        self.down = joined(w("mlp.down_proj"))
+
+    def heads(self, x, cos, sin):
+        """Queries, keys and values, (B·heads, T, 32) each."""
+        batch, length, width = x.shape
+        x = self.qkv(self.before(x)).view(batch, length, 3, width // 32, 32)
+        q, k, v = x.permute(2, 0, 3, 1, 4).reshape(3, batch * width // 32, length, 32)
+        return turned(q, cos, sin), turned(k, cos, sin), v
+
+    def rest(self, x, y):
+        """What comes of x, given what attention makes."""
+        batch, length, width = x.shape
+        y = y.view(batch, width // 32, length, 32).transpose(1, 2).reshape(batch, length, width)
+        x = x + self.o(y)
+        gate, up = self.sides(self.between(x)).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+    def forward(self, x, cos, sin, mask, cache=None):
+        q, k, v = self.heads(x, cos, sin)
+        if cache is not None:
+            cache[0, :, : k.shape[1]], cache[1, :, : k.shape[1]] = k, v
+        p = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=32**-0.5).softmax(-1)
+        return self.rest(x, torch.bmm(p, v))
+
+    def next(self, x, cos, sin, cache, position):
+        q, k, v = self.heads(x, cos, sin)
+        cache[0, :, position], cache[1, :, position] = k[:, 0], v[:, 0]
+        keys, values = cache[:, :, : position + 1]
+        p = torch.bmm(q * 32**-0.5, keys.transpose(1, 2)).softmax(-1)
+        return self.rest(x, torch.bmm(p, values))
+
+
+class Language(nn.Module):
+    def __init__(self, tensors):
+        super().__init__()
+        self.table = nn.Parameter(tensors["model.embed_tokens.weight"])
+        layers = len({key.split(".")[2] for key in tensors if key.startswith("model.layers.")})
+        self.layers = nn.ModuleList(
+            Layer(lambda name, i=i: tensors[f"model.layers.{i}.{name}.weight"]) for i in range(layers)
+        )
+        self.norm = Norm(tensors["model.norm.weight"])
+        self.head = joined(tensors["lm_head.weight"])
+        angles = torch.outer(torch.arange(64.0), 10000 ** (-torch.arange(0, 32, 2) / 32)).repeat(1, 2)
+        self.cos, self.sin = angles.cos(), angles.sin()
+        self.mask = torch.full((1, 64, 64), -torch.inf).triu(1)
+
+    def forward(self, ids, caches=None):
+        """Logits, a row for each id, or with caches for each last one."""
+        n = ids.shape[1]
+        x = F.embedding(ids, self.table)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, self.cos[:n], self.sin[:n], self.mask[:, :n, :n], None if caches is None else caches[i])
+        x = x.flatten(0, 1) if caches is None else x[:, -1]
+        return self.head(self.norm(x))
+
+    def generate(self, ids, new):
+        """The most probable ids that follow, by a cache of keys and values."""
+        batch, n = ids.shape
+        heads = self.table.shape[1] // 32
+        caches = torch.empty(len(self.layers), 2, batch * heads, n + new, 32)
+        said = [self(ids, caches).argmax(-1)]
+        for p in range(n, n + new - 1):
+            x = F.embedding(said[-1], self.table)[:, None]
+            for layer, cache in zip(self.layers, caches):
+                x = layer.next(x, self.cos[p], self.sin[p], cache, p)
+            said.append(self.head(self.norm(x[:, 0])).argmax(-1))
+        return torch.stack(said, 1)
+
+
 def formats(task):
     """The ways in which images may lie in memory."""
     return [torch.contiguous_format] + [torch.channels_last] * task["tuned"]
@@ -136,8 +246,8 @@ def step(task):
 
 def steps(task, format):
     d = Distillation(task, format)
-    xs = [x.to(memory_format=format) for x in numbers(task, "x.f32", "<f4").view(-1, task["batch"], *task["in"])]
-    ys = numbers(task, "y.i64", "<i8").view(-1, task["batch"])
+    xs = [x.to(memory_format=format) for x in inputs(task).view(-1, task["batch"], *task["in"])]
+    ys = numbers(task, "y.i64", "<i8").view(len(xs), -1)
     if task["tuned"]:
         d.teacher = folded(d.teacher, xs[0])
     ts = [d.teach(x) for x in xs] if task["cached"] else None
@@ -228,6 +338,16 @@ def answer(task, net, x):
     return call, {"off": off(call().flatten(), numbers(task, "want.f32", "<f4"))}
 
 
+def generate(task):
+    net, ids = network(task, "student.safetensors").eval(), inputs(task).view(task["batch"], -1)
+
+    def call():
+        with torch.inference_mode():
+            return net.generate(ids, task["new"])
+
+    return call, {"off": off(call().flatten().float(), numbers(task, "want.f32", "<f4"))}
+
+
 def gemm(task):
     """The fastest of the ways to multiply."""
     m, k, n = task["mkn"]
@@ -308,7 +428,7 @@ def tell(message):
 
 
 tell({"version": torch.__version__, "blas": loaded(), "core": core(loaded()), "onednn": onednn()})
-prepare = {"step": step, "epoch": epoch, "teach": teach, "predict": predict, "gemm": gemm}
+prepare = {"step": step, "epoch": epoch, "teach": teach, "predict": predict, "generate": generate, "gemm": gemm}
 for line in sys.stdin:
     try:
         task = json.loads(line)

@@ -21,7 +21,7 @@ const (
 
 // openStep is distillation, step by step, on random data in memory.
 func openStep(ctx context.Context, nets pair, t task, dir string) (*subject, error) {
-	set, err := randomSet(batches*t.Batch, nets.student.in...)
+	set, err := nets.student.set(batches * t.Batch)
 	if err != nil {
 		return nil, err
 	}

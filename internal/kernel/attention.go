@@ -185,25 +185,25 @@ func (w *attending[F]) forward() {
 			rows := min(queryBlock, w.Queries-i)
 			seen := w.before() + i + rows
 			kt.multiply(scores, q.from(i), rows, stretch{seen, 0, w.Width})
-			w.weigh(y.from(i), lse[i:i+rows], scores, &v, seen)
+			weighted(y.from(i), lse[i:i+rows], scores, &v, seen, F(w.Scale))
 		}
 	})
 }
 
-// weigh makes weights of the scores of a block of queries, the last of which sees
+// weighted makes weights of the scores of a block of queries, the last of which sees
 // so many keys, and writes the sums of values by them.
-func (w *attending[F]) weigh(y matrix[F], lse []F, scores matrix[F], v *panels[F], seen int) {
+func weighted[F Float](y matrix[F], lse []F, scores matrix[F], v *panels[F], seen int, by F) {
 	var sums, logs [queryBlock]float64
 	rows := len(lse)
 	for r := range lse {
 		row := scores.row(r, seen)
-		lse[r], sums[r] = attendRow(row[:seen-rows+r+1], F(w.Scale))
+		lse[r], sums[r] = attendRow(row[:seen-rows+r+1], by)
 		clear(row[seen-rows+r+1:])
 	}
-	v.multiply(y, scores, rows, stretch{w.Values, 0, seen})
+	v.multiply(y, scores, rows, stretch{v.n, 0, seen})
 	logarithms(logs[:rows], sums[:rows])
 	for r := range lse {
-		y := y.row(r, w.Values)
+		y := y.row(r, v.n)
 		scale(y, y, F(1/sums[r]))
 		lse[r] += F(logs[r])
 	}

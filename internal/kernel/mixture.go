@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // Routing says which experts a token goes to, of those that suit it best, as
 // DeepSeek-V3 has it (2412.19437, equations 12 to 16).
@@ -24,69 +21,81 @@ type Routing struct {
 // equals the first is taken.
 func Route[F Float](y, z, bias []F, r Routing) {
 	n := r.Experts
-	Rows(len(z)/n, 16*n, func(from, to int) {
-		suits, choice := make([]float64, n), make([]float64, n)
-		for t := from; t < to; t++ {
-			for e, v := range z[t*n : (t+1)*n] {
-				suits[e] = logistic(float64(v))
-				choice[e] = suits[e] + float64(bias[e])
-			}
-			row := y[t*n : (t+1)*n]
-			clear(row)
-			chosen := r.choose(choice)
-			sum := r.total(chosen, suits)
-			for _, e := range chosen {
+	rows := len(z) / n
+	if rows*16*n < worth {
+		routeRows(y, z, bias, r, 0, rows) // without the allocation of a closure
+		return
+	}
+	Rows(rows, 16*n, func(from, to int) { routeRows(y, z, bias, r, from, to) })
+}
+
+func routeRows[F Float](y, z, bias []F, r Routing, from, to int) {
+	n := r.Experts
+	scratch := borrow[float64](2*n + 2*r.Groups)
+	defer giveBack(scratch)
+	suits, choice, groups := (*scratch)[:n], (*scratch)[n:2*n], (*scratch)[2*n:]
+	for t := from; t < to; t++ {
+		for e, v := range z[t*n : (t+1)*n] {
+			suits[e] = logistic(float64(v))
+			choice[e] = suits[e] + float64(bias[e])
+		}
+		if r.Kept < r.Groups {
+			r.keep(choice, groups[:r.Groups], groups[r.Groups:])
+		}
+		row := y[t*n : (t+1)*n]
+		sum := takeBest(row, choice, r.Each, suits)
+		if !r.Normalize {
+			sum = 1
+		}
+		for e, taken := range row {
+			if taken != 0 {
 				row[e] = F(r.Factor * suits[e] / sum)
 			}
 		}
-	})
+	}
 }
 
-// total is what weights are divided by.
-func (r Routing) total(chosen []int, suits []float64) float64 {
-	if !r.Normalize {
-		return 1
-	}
-	sum := 1e-20
-	for _, e := range chosen {
-		sum += suits[e]
-	}
-	return sum
-}
-
-// choose are the experts of a token.
-func (r Routing) choose(choice []float64) []int {
+// keep leaves the experts of the groups that a token chooses from; groups and kept
+// are scratch.
+func (r Routing) keep(choice, groups, kept []float64) {
 	size := r.Experts / r.Groups
-	if r.Kept < r.Groups {
-		groups := make([]float64, r.Groups)
-		for g := range groups {
-			for _, e := range best(choice[g*size:(g+1)*size], 2) {
-				groups[g] += choice[g*size+e]
+	for g := range groups {
+		first, second := math.Inf(-1), math.Inf(-1)
+		for _, v := range choice[g*size : (g+1)*size] {
+			if v > first {
+				first, second = v, first
+			} else {
+				second = max(second, v)
 			}
 		}
-		kept := best(groups, r.Kept)
-		for e := range choice {
-			if !slices.Contains(kept, e/size) {
-				choice[e] = math.Inf(-1)
-			}
+		if groups[g] = first; size > 1 {
+			groups[g] += second
 		}
 	}
-	return best(choice, r.Each)
+	takeBest(kept, groups, r.Kept, groups)
+	for e := range choice {
+		if kept[e/size] == 0 {
+			choice[e] = math.Inf(-1)
+		}
+	}
 }
 
-// best are the places of the n largest elements, the largest first.
-func best(x []float64, n int) []int {
-	var all []int
-	for range min(n, len(x)) {
+// takeBest makes taken 1 where the n largest elements of x are, the first of equals,
+// and else 0. It returns the sum of what they suit, from the largest on.
+func takeBest[F Float](taken []F, x []float64, n int, suits []float64) float64 {
+	clear(taken)
+	sum := 1e-20
+	for range n {
 		top := -1
 		for i, v := range x {
-			if !slices.Contains(all, i) && (top < 0 || v > x[top]) {
+			if taken[i] == 0 && (top < 0 || v > x[top]) {
 				top = i
 			}
 		}
-		all = append(all, top)
+		taken[top] = 1
+		sum += suits[top]
 	}
-	return all
+	return sum
 }
 
 // RouteGrad writes the gradient of z, given what Route wrote to y and its

@@ -104,6 +104,8 @@ func attendFast[F Float](x []F, by F) (top, sum F, ok bool) { return 0, 0, false
 
 func attendGradFast[F Float](x, dp []F, by, lse F) bool { return false }
 
+func (p *panels[F]) tiled() bool { return false }
+
 func (p *panels[F]) packTurnedFast(matrix[F]) bool { return false }
 
 func (p *panels[F]) packFast(matrix[F]) bool { return false }

@@ -20,8 +20,14 @@ type panels[F Float] struct {
 	store []F
 }
 
+// tileWidth is how many columns a panel has.
+const tileWidth = 16
+
 // panelsSize is the store that panels need.
-func panelsSize(n, k int) int { return (n + 15) / 16 * 16 * k }
+func panelsSize(n, k int) int { return wholePanels(n) * k }
+
+// wholePanels is n columns with those that fill up the last panel.
+func wholePanels(n int) int { return (n + tileWidth - 1) / tileWidth * tileWidth }
 
 // packTurned makes b (n, k), turned, the right side.
 func (p *panels[F]) packTurned(b matrix[F], n, k int) {
@@ -82,5 +88,31 @@ func (p *panels[F]) add(y []F, v F, row int) {
 	b := p.store[row*p.n:]
 	for j := range y {
 		y[j] += F(v * b[j])
+	}
+}
+
+// place is where element (row, column) of the right side is.
+func (p *panels[F]) place(row, column int) int {
+	if p.tiled() {
+		return column/tileWidth*tileWidth*p.k + row*tileWidth + column%tileWidth
+	}
+	return row*p.n + column
+}
+
+// setColumn writes a column of the right side.
+func (p *panels[F]) setColumn(column int, x []F) {
+	at, apart := p.place(0, column), p.n
+	if p.tiled() {
+		apart = tileWidth
+	}
+	for i, v := range x[:p.k] {
+		p.store[at+i*apart] = v
+	}
+}
+
+// setRow writes a row of the right side.
+func (p *panels[F]) setRow(row int, x []F) {
+	for j := 0; j < p.n; j += tileWidth {
+		copy(p.store[p.place(row, j):], x[j:min(j+tileWidth, p.n)])
 	}
 }

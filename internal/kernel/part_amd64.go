@@ -2,6 +2,9 @@ package kernel
 
 import "unsafe"
 
+// tiled says that panels lie one after the other, and not rows.
+func (p *panels[F]) tiled() bool { return vectorized[F]() }
+
 func (p *panels[F]) packTurnedFast(b matrix[F]) bool {
 	if !vectorized[F]() {
 		return false

@@ -9,16 +9,23 @@ import "math"
 func RMSNorm[F Float](y, inverse, x, weight []F, eps float64) {
 	width := len(weight)
 	rows := len(x) / width
-	Rows(rows, costOfNorm*width, func(from, to int) {
-		for r := from; r < to; r++ {
-			x := x[r*width : (r+1)*width]
-			k := F(1 / math.Sqrt(sumSquares(x)/float64(width)+eps))
-			if inverse != nil {
-				inverse[r] = k
-			}
-			scaleBy(y[r*width:(r+1)*width], x, weight, k)
+	if rows*costOfNorm*width < worth {
+		rmsRows(y, inverse, x, weight, eps, 0, rows) // without the allocation of a closure
+		return
+	}
+	Rows(rows, costOfNorm*width, func(from, to int) { rmsRows(y, inverse, x, weight, eps, from, to) })
+}
+
+func rmsRows[F Float](y, inverse, x, weight []F, eps float64, from, to int) {
+	width := len(weight)
+	for r := from; r < to; r++ {
+		x := x[r*width : (r+1)*width]
+		k := F(1 / math.Sqrt(sumSquares(x)/float64(width)+eps))
+		if inverse != nil {
+			inverse[r] = k
 		}
-	})
+		scaleBy(y[r*width:(r+1)*width], x, weight, k)
+	}
 }
 
 // scaleBy writes x·weight·k to y.

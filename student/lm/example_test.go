@@ -1,6 +1,7 @@
 package lm_test
 
 import (
+	"context"
 	"fmt"
 
 	"gorgonia.org/tensor"
@@ -39,6 +40,30 @@ func ExampleConfig() {
 	// Output:
 	// <nil>
 	// lm: Mixture.Each is 9; a token chooses from 8 experts
+}
+
+func ExampleSampler() {
+	model, err := lm.New(lm.Config{Vocab: 64, Width: 32, Inner: 88, Layers: 4, Heads: 4, Context: 48}, 48, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	sampler, err := lm.NewSampler(model, lm.Sampling{Temperature: 0.6, TopP: 0.95, Stop: []int{1}, Max: 20, Seed: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	samples, err := sampler.Generate(context.Background(), [][]int{{7, 3, 9}, {12}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range samples {
+		fmt.Println(len(s.IDs) > 0, len(s.IDs) == len(s.LogProbs), s.Stopped == (s.IDs[len(s.IDs)-1] == 1))
+	}
+	// Output:
+	// true true true
+	// true true true
 }
 
 // Parameters have the names that Hugging Face gives them.

@@ -15,6 +15,8 @@
 // with -1 for what counts for nothing. A [Mixture] adds the tap "balance", and
 // Config.Ahead "ahead1" and on: terms of a loss may draw from them.
 //
+// A [Sampler] draws what a model says after prompts.
+//
 // What a position comes to depends on those before it alone: neither what stands
 // behind it, nor the other samples of a batch, change it. Memory is linear in the
 // batch and in the length: attention keeps one number for each head and position,

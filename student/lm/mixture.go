@@ -69,9 +69,13 @@ func (m Mixture) validate(layers int) error {
 	return nil
 }
 
+func (m Mixture) routing() kernel.Routing {
+	return kernel.Routing{Experts: m.Experts, Each: m.Each, Groups: m.Groups, Kept: m.Kept, Normalize: m.Normalized, Factor: m.Factor}
+}
+
 // mixture is the sum of what a token's experts make of it, and the shared ones.
 func (n *network) mixture(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
-	r := kernel.Routing{Experts: n.Experts, Each: n.Each, Groups: n.Groups, Kept: n.Kept, Normalize: n.Normalized, Factor: n.Factor}
+	r := n.routing()
 	gate := b.Scope("gate")
 	z := b.Linear(x, gate.Param("weight", n.init, n.Experts, n.Width), nil, student.Identity)
 	w := n.route(gate, z, r)
