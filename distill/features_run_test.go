@@ -283,6 +283,36 @@ func TestFeaturesRefuse(t *testing.T) {
 	})
 }
 
+// Validation data have samples of their own, of which CRD remembers nothing: it has no
+// gradient there, and another term has.
+func TestMemoryOfOtherSamples(t *testing.T) {
+	all := pictures[float32](22)
+	r := manyFeatures("")
+	r.Terms, r.Dir, r.Resume = []Term{{Name: "crd", Loss: featureLosses()["crd"]}, {Name: "pkt", Loss: PKT{"pool", "pool"}}}, "", false
+	r.Train = data.Loader{Set: must(data.Subset(all, numbered(0, 15))), Batch: 5}
+	r.Valid = data.Loader{Set: must(data.Subset(all, numbered(15, 22))), Batch: 7, InOrder: true}
+	for _, s := range traceOf(t, r).steps {
+		if !s.End {
+			continue
+		}
+		var terms []string
+		for _, g := range s.Gradients {
+			terms = append(terms, g.Term)
+		}
+		if slices.Contains(terms, "crd") || !slices.Contains(terms, "pkt") {
+			t.Errorf("after epoch %d the gradients on validation data are of %q; want those of pkt alone", s.Epoch, terms)
+		}
+	}
+}
+
+// numbered are the rows from first on, below end.
+func numbered(first, end int) (rows []int) {
+	for i := first; i < end; i++ {
+		rows = append(rows, i)
+	}
+	return rows
+}
+
 // misled is a source that lists the samples of another one.
 type misled struct {
 	data.Source

@@ -21,6 +21,7 @@ type feed struct {
 	lesson Lesson
 	slots  []slot
 	roll   *roll
+	asked  bool  // for places
 	places []int // of the batch at hand
 }
 

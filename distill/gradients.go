@@ -29,7 +29,7 @@ type probe struct {
 }
 
 // gradients are those on a case, in the order of the terms and of the taps'
-// names. The parameters that losses have are kept in own.
+// names. A loss that remembers samples has none on others. The parameters that losses have are kept in own.
 func (p *probe) gradients(terms []Term, own *student.Params, step int, c Case) ([]TapGradient, error) {
 	if n := c.Weight.Shape()[0]; n != p.rows {
 		p.rows, p.trials = n, map[string]*trial{}
@@ -59,6 +59,9 @@ func (p *probe) try(term Term, own *student.Params, step int, c Case) (data.Sign
 		}
 		t.program = t.program.Look() // memories stay as they are
 		p.trials[term.Name] = t
+	}
+	if t.feed.asked && c.strange() {
+		return nil, nil // there is no memory of validation data
 	}
 	_, grads, err := t.run(step, c)
 	return grads, err

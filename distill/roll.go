@@ -3,6 +3,7 @@ package distill
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -62,6 +63,7 @@ func (l Lesson) Samples() (places *gorgonia.Node, n int) {
 
 // place is the input of the rows' places.
 func (f *feed) place(b *student.Builder, rows int) *gorgonia.Node {
+	f.asked = true
 	return f.add(b, "place", tensor.Int, tensor.Shape{rows}, func(t data.Batch, _ data.Signals) *tensor.Dense {
 		f.places = f.places[:0]
 		for _, id := range t.ID {
@@ -72,5 +74,13 @@ func (f *feed) place(b *student.Builder, rows int) *gorgonia.Node {
 			f.places = append(f.places, at)
 		}
 		return tensor.New(tensor.WithShape(len(f.places)), tensor.WithBacking(f.places))
+	})
+}
+
+// strange says whether rows are of samples that the training data does not list.
+func (c Case) strange() bool {
+	return slices.ContainsFunc(c.ids, func(id data.ID) bool {
+		_, ok := c.roll.places[id.Sample]
+		return !ok
 	})
 }

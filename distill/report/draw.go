@@ -19,9 +19,9 @@ import (
 // A Format is a format of pictures.
 type Format string
 
-// The formats that [Draw] and [Compare] write.
+// The formats that [Draw], [Compare] and [Bars] write.
 const (
-	PNG Format = "png" // 1500 x 1000 pixels
+	PNG Format = "png" // 1500 pixels wide, and 1000 high but for Bars
 	SVG Format = "svg"
 )
 
@@ -42,28 +42,41 @@ func Draw(w io.Writer, format Format, title string, steps []distill.Step) error 
 
 // figure draws four panels on a canvas of 1500 x 1000 pixels.
 func figure(w io.Writer, format Format, title, subtitle string, panels [4]panel) error {
-	if w == nil {
-		return errors.New("report: the io.Writer is nil")
+	const width, height = 1500 * pixel, 1000 * pixel
+	canvas, c, err := sheet(w, format, width, height)
+	if err != nil {
+		return err
 	}
-	const dpi = 150
-	const width, height = 1500 * vg.Inch / dpi, 1000 * vg.Inch / dpi
-	var canvas vg.CanvasWriterTo
+	c = heading(c, title, subtitle)
+	tiles := draw.Tiles{Cols: 2, Rows: 2, PadX: 20, PadY: 14}
+	for i, p := range panels {
+		p.draw(tiles.At(c, i%2, i/2))
+	}
+	return write(w, format, canvas)
+}
+
+// pixel is the side of one, in a picture of so many dots per inch.
+const (
+	dpi   = 150
+	pixel = vg.Inch / dpi
+)
+
+// sheet is a white canvas, and what is within its margin.
+func sheet(w io.Writer, format Format, width, height vg.Length) (canvas vg.CanvasWriterTo, c draw.Canvas, err error) {
+	if w == nil {
+		return nil, c, errors.New("report: the io.Writer is nil")
+	}
 	switch format {
 	case PNG:
 		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
 	case SVG:
 		canvas = vgsvg.New(width, height)
 	default:
-		return fmt.Errorf("report: format is %q; want %q or %q", format, PNG, SVG)
+		return nil, c, fmt.Errorf("report: format is %q; want %q or %q", format, PNG, SVG)
 	}
-	c := draw.NewCanvas(canvas, width, height)
+	c = draw.NewCanvas(canvas, width, height)
 	c.FillPolygon(color.White, []vg.Point{c.Min, {X: c.Min.X, Y: c.Max.Y}, c.Max, {X: c.Max.X, Y: c.Min.Y}})
-	c = heading(draw.Crop(c, margin, -margin, margin, -margin), title, subtitle)
-	tiles := draw.Tiles{Cols: 2, Rows: 2, PadX: 20, PadY: 14}
-	for i, p := range panels {
-		p.draw(tiles.At(c, i%2, i/2))
-	}
-	return write(w, format, canvas)
+	return canvas, draw.Crop(c, margin, -margin, margin, -margin), nil
 }
 
 func write(w io.Writer, format Format, canvas io.WriterTo) error {
