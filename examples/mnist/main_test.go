@@ -99,7 +99,7 @@ func TestResumedRunHasTheSameBytes(t *testing.T) {
 	if err := run(t.Context(), io.Discard, parts, quickly); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"summary.json", "logs/teacher-seed-1.jsonl", "logs/alone-seed-2.jsonl", "logits/seed-2/rows", "report.html"} {
+	for _, name := range []string{"summary.json", "logs/teacher-seed-1.jsonl", "logs/alone-seed-2.jsonl", "logits/seed-2/rows", "report.html", "errors.png"} {
 		if !bytes.Equal(content(t, whole, name), content(t, parts, name)) {
 			t.Errorf("%s is not the same after the run was stopped and resumed", name)
 		}

@@ -148,6 +148,9 @@ func (l *lab) publish(ctx context.Context, t table) error {
 	if err := l.keepLogs(t); err != nil {
 		return err
 	}
+	if err := l.bars(t); err != nil {
+		return err
+	}
 	return l.page(ctx, t)
 }
 
@@ -171,12 +174,31 @@ func (l *lab) page(ctx context.Context, t table) error {
 	if err != nil {
 		return err
 	}
-	return report.Page{
+	page := report.Page{
 		Title:    "MNIST, after Hinton, Vinyals and Dean (2015)",
 		Note:     "Students whose transfer set lacked classes are shown as they were before their biases were corrected.",
 		Arms:     slices.Concat(main, others),
 		Examined: seen,
-	}.WriteFile(filepath.Join(l.Out, "report.html"))
+	}
+	return page.WriteFile(filepath.Join(l.Out, "report.html"))
+}
+
+// bars writes the errors of all arms as a picture.
+func (l *lab) bars(t table) error {
+	var bars []report.Bar
+	for _, o := range slices.Concat(t.teachers, t.main, t.wide, t.narrow) {
+		all := floats(errorsOf(o))
+		bars = append(bars, report.Bar{Name: o.Arm, Mean: median(all), Low: slices.Min(all), High: slices.Max(all)})
+	}
+	f, err := os.Create(filepath.Join(l.Out, "errors.png"))
+	if err != nil {
+		return err
+	}
+	if err := report.Bars(f, report.PNG, "MNIST, after Hinton, Vinyals and Dean (2015)", "test errors of 10,000, median and range of the seeds", bars...); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
 }
 
 // print is the table beside the paper's.
