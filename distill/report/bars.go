@@ -54,7 +54,7 @@ const (
 	barWidth  = vg.Length(9.5)
 	barKeyRow = vg.Length(22)
 	aboveBars = 30 + barKeyRow // the heading is 30
-	numberGap = vg.Length(8)
+	columnGap = vg.Length(8)
 )
 
 // A side is where an interval lies, with the colour of its bar.
@@ -105,7 +105,7 @@ type barChart struct {
 	bars           []Bar
 	x              scale
 	names, numbers text.Style
-	column         vg.Length // of the names
+	left, right    vg.Length // widths of both columns
 }
 
 func newBarChart(c draw.Canvas, bars []Bar) barChart {
@@ -119,13 +119,12 @@ func newBarChart(c draw.Canvas, bars []Bar) barChart {
 		names:   style(10, black, text.XRight, text.YCenter),
 		numbers: style(9.5, grey, text.XRight, text.YCenter),
 	}
-	var right vg.Length
 	for _, b := range bars {
-		chart.column = max(chart.column, chart.names.Width(b.Name))
-		right = max(right, chart.numbers.Width(chart.number(b)))
+		chart.left = max(chart.left, chart.names.Width(b.Name))
+		chart.right = max(chart.right, chart.numbers.Width(chart.number(b)))
 	}
-	chart.column = min(chart.column, (c.Max.X-c.Min.X)/3)
-	chart.area = draw.Crop(c, chart.column+numberGap, -right-numberGap, axisX, -barKeyRow)
+	chart.left = min(chart.left, (c.Max.X-c.Min.X)/3)
+	chart.area = draw.Crop(c, chart.left+columnGap, -chart.right-columnGap, axisX, -barKeyRow)
 	return chart
 }
 
@@ -163,9 +162,9 @@ func (b barChart) grid(axis string) {
 func (b barChart) bar(bar Bar, y vg.Length) {
 	c := b.area
 	at := func(v float64) vg.Length { return c.X(b.x.at(v)) }
-	name := fit(b.names, bar.Name, b.column)
-	c.FillText(b.names, vg.Point{X: c.Min.X - numberGap, Y: y + lift}, name)
-	c.FillText(b.numbers, vg.Point{X: c.Max.X + numberGap + b.numbers.Width(b.number(bar)), Y: y + lift}, b.number(bar))
+	name := fit(b.names, bar.Name, b.left)
+	c.FillText(b.names, vg.Point{X: c.Min.X - columnGap, Y: y + lift}, name)
+	c.FillText(b.numbers, vg.Point{X: c.Max.X + columnGap + b.right, Y: y + lift}, b.number(bar))
 	fillBox(c, bar.side().color, at(0), at(bar.Mean), y-barWidth/2, y+barWidth/2)
 	whisker := draw.LineStyle{Color: black, Width: 0.9}
 	c.StrokeLine2(whisker, at(bar.Low), y, at(bar.High), y)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -30,6 +31,7 @@ type lab struct {
 	methods []method
 	split   data.Split
 	teacher *student.Model
+	said    *teacher.Cache // its logits
 	lesson  lesson
 }
 
@@ -49,6 +51,10 @@ func run(ctx context.Context, log io.Writer, o Options, e effort, methods []meth
 	if err := l.teach(ctx); err != nil {
 		return err
 	}
+	if err := l.record(ctx); err != nil {
+		return err
+	}
+	defer l.said.Close()
 	outcomes, err := l.study(ctx)
 	if err != nil {
 		return err
@@ -82,6 +88,23 @@ func (l *lab) teach(ctx context.Context) error {
 		l.lesson.margins = append(l.lesson.margins, margins)
 	}
 	return nil
+}
+
+// record writes down the teacher's logits, which most methods want alone. What it
+// sees between its layers is too much to be kept, and it is asked for that.
+func (l *lab) record(ctx context.Context) error {
+	dir := filepath.Join(l.Out, "logits")
+	if !l.Resume {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	rows, err := data.Concat(l.split.Train, l.split.Valid)
+	if err != nil {
+		return err
+	}
+	l.said, err = teacher.Record(ctx, teacher.Of(l.teacher), rows, dir, teacher.Recording{})
+	return err
 }
 
 // study trains a student by each method. A graft is another network than the
@@ -134,8 +157,12 @@ func (l *lab) trial(m method, seed uint64, rate float64) (*distill.Run, error) {
 	}
 	run := l.run(model, set, rows, l.epochs, rate, seed)
 	run.Terms, run.Every = m.Terms(l.lesson), 1000
-	if signals := m.signals(); signals != nil {
-		run.Teacher = teacher.Of(l.teacher, signals...)
+	switch m.Family {
+	case labels:
+	case logits:
+		run.Teacher = l.said
+	default:
+		run.Teacher = teacher.Of(l.teacher, "logits", "bn1", "bn2", "bn3", "stage1", "stage2", "stage3", "pool")
 	}
 	return run, nil
 }

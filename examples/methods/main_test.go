@@ -34,8 +34,8 @@ func TestEveryMethodTeaches(t *testing.T) {
 	if s.Labels != 100 || s.Images != 1097 || s.Steps != 20 || s.Seeds != 2 || s.Control.Method != control || s.Control.Difference != nil {
 		t.Errorf("the summary is of %d labels, %d images, %d steps and %d seeds, and the control is %+v", s.Labels, s.Images, s.Steps, s.Seeds, s.Control)
 	}
-	if s.Teacher.Params != 24_058 || s.Control.Params != 1678 {
-		t.Errorf("teacher and student have %d and %d parameters; want 24058 and 1678", s.Teacher.Params, s.Control.Params)
+	if s.Teacher.Params != 24_058 || s.Control.Params != 1702 {
+		t.Errorf("teacher and student have %d and %d parameters; want 24058 and 1702", s.Teacher.Params, s.Control.Params)
 	}
 	if len(s.Methods) != len(methods)-1 {
 		t.Fatalf("there are %d findings; want %d", len(s.Methods), len(methods)-1)
@@ -55,7 +55,7 @@ func TestEveryMethodTeaches(t *testing.T) {
 			t.Errorf("%s came to just what labels alone do: %v", f.Method, f.Accuracy)
 		}
 	}
-	for _, want := range []string{"/58] CRD rate 0.02 seed 2: ", "[2/2] SimKD", "Did not help here"} {
+	for _, want := range []string{"/60] CRD rate 0.02 seed 2: ", "/2] SimKD rate 0.02 seed 2: ", "Did not help here"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the output lacks %q", want)
 		}
@@ -116,27 +116,28 @@ func (s *stopper) Write(p []byte) (int, error) {
 // With the images of MNIST, in place of which there are made ones.
 func TestMNIST(t *testing.T) {
 	o := Options{Out: t.TempDir(), Data: t.TempDir()}
-	if err := mnisttest.Write(o.Data, 500, 100, 150); err != nil {
+	if err := mnisttest.Write(o.Data, 300, 60, 150); err != nil {
 		t.Fatal(err)
 	}
 	e := short
-	e.read, e.valid, e.labels = images, 100, 0
-	if err := run(t.Context(), io.Discard, o, e, some()); err != nil {
+	e.read, e.valid, e.labels, e.teacherEpochs, e.epochs = images, 100, 0, 3, 1
+	few := some()[:3]
+	if err := run(t.Context(), io.Discard, o, e, few); err != nil {
 		t.Fatal(err)
 	}
 	var s summary
 	if err := json.Unmarshal(content(t, o, "summary.json"), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Images != 400 || s.Labels != 400 || len(s.Methods) != 5 {
-		t.Errorf("the summary is of %d images, %d labels and %d methods; want 400, all of them, and 5", s.Images, s.Labels, len(s.Methods))
+	if s.Images != 200 || s.Labels != 200 || len(s.Methods) != 2 {
+		t.Errorf("the summary is of %d images, %d labels and %d methods; want 200, all of them, and 2", s.Images, s.Labels, len(s.Methods))
 	}
-	e.labels = 401
-	if err := run(t.Context(), io.Discard, o, e, some()); err == nil || !strings.Contains(err.Error(), "there are 400 images to train on; want 401, to be labelled") {
+	e.labels = 201
+	if err := run(t.Context(), io.Discard, o, e, few); err == nil || !strings.Contains(err.Error(), "there are 200 images to train on; want 201, to be labelled") {
 		t.Errorf("the error is %v; want one of too few labels", err)
 	}
-	e.valid = 500
-	if err := run(t.Context(), io.Discard, o, e, some()); err == nil || !strings.Contains(err.Error(), "has 500 images to train on; want more than the 500 of validation data") {
+	e.valid = 300
+	if err := run(t.Context(), io.Discard, o, e, few); err == nil || !strings.Contains(err.Error(), "has 300 images to train on; want more than the 300 of validation data") {
 		t.Errorf("the error is %v; want one of too few images", err)
 	}
 }

@@ -87,17 +87,6 @@ var methods = []method{
 	{Name: "CRD", Family: relations, Paper: "Tian 2020, 1910.10699", Terms: plus(0.8, distill.CRD{Student: "pool", Teacher: "pool", Negatives: 1024, Width: 32})},
 }
 
-// signals are what the teacher has to say for a method; nil means nothing.
-func (m method) signals() []string {
-	switch m.Family {
-	case labels:
-		return nil
-	case logits:
-		return []string{"logits"}
-	}
-	return []string{"logits", "bn1", "bn2", "bn3", "stage1", "stage2", "stage3", "pool"}
-}
-
 // only is a loss alone.
 func only(l distill.Loss) func(lesson) []distill.Term {
 	return func(lesson) []distill.Term { return []distill.Term{{Name: "all", Loss: l}} }
