@@ -155,7 +155,7 @@ func TestBatchChangesNothing(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	many := slices.Clone(prompts)
 	var keys []uint64
-	for i := range 40 {
+	for i := range 24 {
 		many = append(many, sequence(11, 1+i*7%60, uint64(i)))
 	}
 	for i := range many {
