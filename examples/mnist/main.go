@@ -18,11 +18,11 @@
 // at the end.
 //
 // The images are those of a Go module, which is downloaded once, or of the folder
-// that -data names. The folder runs/mnist has the summary, the report, a
-// picture of the errors, and the logs of every run. A run that was stopped goes on with -resume, and comes to
-// the same bytes. On two cores it takes about an hour; with -quick, which trains
-// for a shorter time and leaves out what comes after the first three rows of the
-// table, under three minutes.
+// that -data names. The folder runs/mnist has the summary, the report, a picture
+// of the errors, and the logs of every run. A run that was stopped goes on with
+// -resume, and comes to the same bytes. On two cores it takes about an hour; with
+// -quick, which leaves out what comes after the first three rows of the table and
+// trains too shortly for the teacher to pay, two minutes.
 package main
 
 import (
