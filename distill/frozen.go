@@ -10,7 +10,8 @@ import (
 )
 
 // ErrTeacherChanged is the end of a run whose teacher is not live and did not
-// stay as it was, or one of the teachers in a [teacher.Named] or [teacher.Mean].
+// stay as it was, or one of the teachers that it is made of, as in a
+// [teacher.Named].
 var ErrTeacherChanged = errors.New("distill: the teacher changed during the run")
 
 // fingerprints are that of a teacher with such a card or, where it has none, those

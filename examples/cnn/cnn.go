@@ -155,7 +155,7 @@ func (l *lab) trial(set data.Set, rows []int, seed uint64, rate float64) (*disti
 
 // run trains a model on some rows of a set, without a teacher.
 func (l *lab) run(m *student.Model, set data.Set, rows []int, epochs int, rate float64, seed uint64) *distill.Run {
-	train := data.Loader{Set: set, Batch: batch, Seed: seed, Draw: deal{rows, l.rows}}
+	train := data.Loader{Set: set, Batch: batch, Seed: seed, Draw: data.Deal{From: rows, N: l.rows}}
 	return &distill.Run{
 		Student:   m,
 		Terms:     []distill.Term{{Name: "hard", Loss: distill.CrossEntropy{}}},

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"image/png"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -132,23 +130,6 @@ func TestMNISTRefuses(t *testing.T) {
 	o := made(t)
 	if _, err := images(t.Context(), o.Data, 1401); err == nil || !strings.Contains(err.Error(), "has 1500 images to train on; want 100 to be labelled and 1401 of validation data") {
 		t.Errorf("the error is %v; want one of too few images", err)
-	}
-}
-
-// All rows are dealt before one is dealt again.
-func TestDeal(t *testing.T) {
-	d := deal{From: []int{4, 7, 8, 11, 30}, N: 13}
-	rows := d.Rows(rand.New(rand.NewPCG(1, 2)))
-	if len(rows) != d.Len() {
-		t.Fatalf("%d rows were dealt; want %d", len(rows), d.Len())
-	}
-	for first := 0; first+5 <= len(rows); first += 5 {
-		if round := slices.Sorted(slices.Values(rows[first : first+5])); !slices.Equal(round, d.From) {
-			t.Errorf("%v were dealt in a round; want each of %v", round, d.From)
-		}
-	}
-	if slices.Equal(rows[:5], rows[5:10]) {
-		t.Errorf("two rounds have the order %v; want two orders", rows[:5])
 	}
 }
 

@@ -183,7 +183,7 @@ func (l *lab) labelled(seed uint64) []int {
 
 // run trains a model on some rows of a set.
 func (l *lab) run(m *student.Model, set data.Set, rows []int, epochs int, rate float64, seed uint64) *distill.Run {
-	train := data.Loader{Set: set, Batch: l.batch, Seed: seed, Draw: deal{rows, l.steps * l.batch}}
+	train := data.Loader{Set: set, Batch: l.batch, Seed: seed, Draw: data.Deal{From: rows, N: l.steps * l.batch}}
 	return &distill.Run{
 		Student:   m,
 		Train:     train,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"image/png"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,20 +161,6 @@ func TestPrint(t *testing.T) {
 	for _, want := range []string{"KL            logits  0           0     92.50   +2.00  +1.00 to +3.00", "not above 0: none"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, out.String())
-		}
-	}
-}
-
-// All rows are dealt before one is dealt again.
-func TestDeal(t *testing.T) {
-	d := deal{From: []int{4, 7, 8, 11, 30}, N: 13}
-	rows := d.Rows(rand.New(rand.NewPCG(1, 2)))
-	if len(rows) != d.Len() {
-		t.Fatalf("%d rows were dealt; want %d", len(rows), d.Len())
-	}
-	for first := 0; first+5 <= len(rows); first += 5 {
-		if round := slices.Sorted(slices.Values(rows[first : first+5])); !slices.Equal(round, d.From) {
-			t.Errorf("%v were dealt in a round; want each of %v", round, d.From)
 		}
 	}
 }

@@ -25,18 +25,13 @@ import (
 type line struct {
 	w     io.Writer
 	trial study.Trial
-	last  distill.Step
 }
 
 // writing keeps the lines of runs apart that end at the same time.
 var writing sync.Mutex
 
 func (*line) Start(distill.Plan) error { return nil }
-
-func (l *line) Step(s distill.Step) error {
-	l.last = s
-	return nil
-}
+func (*line) Step(distill.Step) error  { return nil }
 
 func (l *line) Finish(r distill.Result, err error) error {
 	if err != nil {
@@ -154,6 +149,8 @@ func (l *lab) publish(ctx context.Context, t table) error {
 	return l.page(ctx, t)
 }
 
+const title = "MNIST, after Hinton, Vinyals and Dean (2015)"
+
 // page writes report.html: all arms, and the students of the first seed beside
 // their teacher.
 func (l *lab) page(ctx context.Context, t table) error {
@@ -168,14 +165,13 @@ func (l *lab) page(ctx context.Context, t table) error {
 	for i := range others {
 		others[i].Control = "" // they are not all of a size
 	}
-	big, students := t.teachers[0].Students[0], t.main
-	seen, err := report.Examine(ctx, inOrder(l.test), teacher.Of(big),
-		report.Named{Name: "alone", Model: students[0].Students[0]}, report.Named{Name: "distilled", Model: students[1].Students[0]})
+	seen, err := report.Examine(ctx, inOrder(l.test), teacher.Of(t.teachers[0].Students[0]),
+		report.Named{Name: "alone", Model: t.main[0].Students[0]}, report.Named{Name: "distilled", Model: t.main[1].Students[0]})
 	if err != nil {
 		return err
 	}
 	page := report.Page{
-		Title:    "MNIST, after Hinton, Vinyals and Dean (2015)",
+		Title:    title,
 		Note:     "Students whose transfer set lacked classes are shown as they were before their biases were corrected.",
 		Arms:     slices.Concat(main, others),
 		Examined: seen,
@@ -194,7 +190,7 @@ func (l *lab) bars(t table) error {
 	if err != nil {
 		return err
 	}
-	if err := report.Bars(f, report.PNG, "MNIST, after Hinton, Vinyals and Dean (2015)", "test errors of 10,000, median and range of the seeds", bars...); err != nil {
+	if err := report.Bars(f, report.PNG, title, "test errors of 10,000, median and range of the seeds", bars...); err != nil {
 		f.Close()
 		return err
 	}
