@@ -30,7 +30,7 @@ var efforts = map[string]effort{
 	"mnist-60000": {title: "MNIST, all labels", read: images, valid: 5000, batch: 64, steps: 200, teacherEpochs: 15, epochs: 10, seeds: 5, rates: rates},
 }
 
-var rates = []float64{5e-3, 2e-2}
+var rates = []float64{5e-3, 2e-2, 8e-2}
 
 // digits are those that come with the library.
 func digits(context.Context, string, int) (data.Split, error) { return data.Digits() }

@@ -1,0 +1,118 @@
+package reason
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/godistill/godistill/data/task"
+	"github.com/godistill/godistill/data/text"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/lm"
+)
+
+// A Solver answers problems of a task with a language model. It computes with the
+// weights as they are when it is asked. One goroutine at a time may use it.
+type Solver struct {
+	// Model is one that lm.New or lm.Load made.
+	Model *student.Model
+	// Tokenizer is that of the model's texts.
+	Tokenizer text.Tokenizer
+	// Task verifies the answers.
+	Task task.Task
+	// Sampling says how answers are drawn. Without ids in Stop, the tokenizer's EOS
+	// ends them.
+	Sampling lm.Sampling
+
+	sampler *lm.Sampler
+}
+
+// An Answer is what a model said to a problem.
+type Answer struct {
+	lm.Sample
+	// Prompt is the ids of the problem.
+	Prompt []int
+	// Text is what was said.
+	Text string
+	// Right says that the task's verifier found it so.
+	Right bool
+	// Formed says that it has the form of an answer, and came to its end.
+	Formed bool
+}
+
+// NewSolver checks a solver, and makes it ready.
+func NewSolver(s Solver) (*Solver, error) {
+	switch {
+	case s.Model == nil:
+		return nil, errors.New("reason: Solver.Model is nil; want a model")
+	case s.Tokenizer == nil:
+		return nil, errors.New("reason: Solver.Tokenizer is nil; want a text.Tokenizer")
+	case s.Task == nil:
+		return nil, errors.New("reason: Solver.Task is nil; want a task.Task")
+	}
+	c, ok := s.Model.Module().(lm.Config)
+	if !ok {
+		return nil, fmt.Errorf("reason: Solver.Model is a %T; want an lm.Config", s.Model.Module())
+	}
+	if size := s.Tokenizer.Size(); size > c.Vocab {
+		return nil, fmt.Errorf("reason: Solver.Tokenizer has %d tokens and the model %d; want no more of them", size, c.Vocab)
+	}
+	if _, err := s.Tokenizer.Encode(s.Task.Alphabet()); err != nil {
+		return nil, fmt.Errorf("reason: Solver.Tokenizer does not know the alphabet of %s: %w", s.Task.Name(), err)
+	}
+	if eos := s.Tokenizer.Special().EOS; len(s.Sampling.Stop) == 0 && eos != text.None {
+		s.Sampling.Stop = []int{eos}
+	}
+	var err error
+	if s.sampler, err = lm.NewSampler(s.Model, s.Sampling); err != nil {
+		return nil, fmt.Errorf("reason: Solver.Sampling: %w", err)
+	}
+	return &s, nil
+}
+
+// Solve answers each problem n times. What is drawn depends on Sampling.Seed and
+// on the ids first and on, one for each answer, the n of a problem in a row: other
+// ids are other answers.
+func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, first uint64) ([][]Answer, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("reason: Solve of %d answers; want 1 or more", n)
+	}
+	var prompts [][]int
+	var ids []uint64
+	for i, p := range problems {
+		prompt, err := text.Sequences{Tokenizer: s.Tokenizer}.Start(p.Prompt)
+		if err != nil {
+			return nil, fmt.Errorf("reason: problem %d, %q: %w", i, p.Prompt, err)
+		}
+		for range n {
+			prompts, ids = append(prompts, prompt), append(ids, first+uint64(len(ids)))
+		}
+	}
+	samples, err := s.sampler.Generate(ctx, prompts, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("reason: %w", err)
+	}
+	all := make([]Answer, len(samples))
+	for i, sample := range samples {
+		if all[i], err = s.verify(problems[i/n], sample); err != nil {
+			return nil, fmt.Errorf("reason: problem %d, %q: %w", i/n, problems[i/n].Prompt, err)
+		}
+		all[i].Prompt = prompts[i]
+	}
+	return slices.Collect(slices.Chunk(all, n)), nil
+}
+
+// verify looks at an answer. One that has no end is not formed, and not right.
+func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
+	a.Sample = sample
+	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
+		return a, err
+	}
+	a.Right, err = s.Task.Verify(p, a.Text)
+	a.Formed = !errors.Is(err, task.ErrFormat)
+	if !a.Formed {
+		err = nil
+	}
+	return a, err
+}
