@@ -33,12 +33,14 @@ type Answer struct {
 	lm.Sample
 	// Prompt is the ids of the problem.
 	Prompt []int
-	// Text is what was said.
+	// Text is what was said, "" where an id is no token.
 	Text string
 	// Right says that the task's verifier found it so.
 	Right bool
 	// Formed says that it has the form of an answer, and came to its end.
 	Formed bool
+
+	pad int // what fills a row after it
 }
 
 // NewSolver checks a solver, and makes it ready.
@@ -61,7 +63,10 @@ func NewSolver(s Solver) (*Solver, error) {
 	if _, err := s.Tokenizer.Encode(s.Task.Alphabet()); err != nil {
 		return nil, fmt.Errorf("reason: Solver.Tokenizer does not know the alphabet of %s: %w", s.Task.Name(), err)
 	}
-	if eos := s.Tokenizer.Special().EOS; len(s.Sampling.Stop) == 0 && eos != text.None {
+	if eos := s.Tokenizer.Special().EOS; len(s.Sampling.Stop) == 0 {
+		if eos == text.None {
+			return nil, errors.New("reason: Solver.Sampling.Stop is empty and the tokenizer has no EOS; want an id that ends answers")
+		}
 		s.Sampling.Stop = []int{eos}
 	}
 	var err error
@@ -103,11 +108,12 @@ func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, firs
 	return slices.Collect(slices.Chunk(all, n)), nil
 }
 
-// verify looks at an answer. One that has no end is not formed, and not right.
+// verify looks at an answer. One that has no end is not formed, and not right; nor
+// is one with an id that is no token, which a padded vocabulary has.
 func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
-	a.Sample = sample
+	a.Sample, a.pad = sample, pad(s.Tokenizer.Special())
 	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
-		return a, err
+		return a, nil
 	}
 	a.Right, err = s.Task.Verify(p, a.Text)
 	a.Formed = !errors.Is(err, task.ErrFormat)

@@ -45,6 +45,7 @@ var may = []rule{
 	{"distill/report", public + "internal/... gonum.org/v1/plot/... google.golang.org/protobuf/encoding/protowire"},
 	{"distill/progress", public + "github.com/schollz/progressbar/v3 golang.org/x/term"},
 	{"distill/study", public + "gonum.org/v1/gonum/... golang.org/x/sync/errgroup"},
+	{"distill/reason", public + "internal/... gorgonia.org/tensor gonum.org/v1/gonum/stat/distuv"},
 	{"distill/...", public + "internal/..." + gorgonia},
 	{"examples/versus", public + gorgonia + "gonum.org/v1/plot/..."},
 	{"examples/...", public + gorgonia},
