@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/internal/atomicfile"
 )
 
 // A Page is a report in one file of HTML that needs neither network nor anything
@@ -85,7 +86,7 @@ func (p Page) Write(w io.Writer) error {
 
 // WriteFile writes the page to a file, all of it or nothing.
 func (p Page) WriteFile(path string) error {
-	if err := writeFile(path, p.Write); err != nil {
+	if err := atomicfile.Write(path, p.Write); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

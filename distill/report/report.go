@@ -48,6 +48,7 @@ import (
 	"time"
 
 	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/internal/atomicfile"
 )
 
 // A Folder is a [distill.Observer] that writes a run's files into a folder.
@@ -104,7 +105,7 @@ func (f *Folder) open(plan distill.Plan) error {
 		return err
 	}
 	f.seconds = float64(last.Seconds)
-	return writeFile(filepath.Join(f.dir, "run.json"), func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(f.dir, "run.json"), func(w io.Writer) error {
 		return writeJSON(w, f.about)
 	})
 }
@@ -172,7 +173,7 @@ func (f *Folder) summarise(result distill.Result, cause error) error {
 		files = files[:3]
 	}
 	for _, file := range files {
-		if err := writeFile(filepath.Join(f.dir, file.name), file.write); err != nil {
+		if err := atomicfile.Write(filepath.Join(f.dir, file.name), file.write); err != nil {
 			return err
 		}
 	}
@@ -183,7 +184,7 @@ func (f *Folder) summarise(result distill.Result, cause error) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(f.dir, "report.html"), Page{Title: f.about.Name, Run: run}.Write)
+	return atomicfile.Write(filepath.Join(f.dir, "report.html"), Page{Title: f.about.Name, Run: run}.Write)
 }
 
 func (f *Folder) close() error {
@@ -278,28 +279,4 @@ func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "\t")
 	return e.Encode(v)
-}
-
-// writeFile puts what write writes at path, all of it or nothing.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	err = write(f)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

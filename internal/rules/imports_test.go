@@ -35,6 +35,7 @@ var may = []rule{
 	{"internal/gradcheck", "internal/graph" + gorgonia},
 	{"internal/ahead", ""},
 	{"internal/jsonfloat", ""},
+	{"internal/atomicfile", ""},
 	{"internal/rules", ""},
 	{"data", "gorgonia.org/tensor golang.org/x/image/draw"},
 	{"data/text", "data/... gorgonia.org/tensor github.com/dlclark/regexp2/v2 golang.org/x/text/unicode/norm"},

@@ -11,6 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/internal/safetensors"
+	"github.com/godistill/godistill/internal/atomicfile"
 	"github.com/godistill/godistill/student"
 )
 
@@ -170,10 +171,10 @@ func Save(dir string, m *student.Model) error {
 		err = os.MkdirAll(dir, 0o755)
 	}
 	if err == nil {
-		err = write(filepath.Join(dir, weightsFile), func(w io.Writer) error { return weights(w, m) })
+		err = atomicfile.Write(filepath.Join(dir, weightsFile), func(w io.Writer) error { return weights(w, m) })
 	}
 	if err == nil {
-		err = write(filepath.Join(dir, configFile), func(w io.Writer) error {
+		err = atomicfile.Write(filepath.Join(dir, configFile), func(w io.Writer) error {
 			_, err := w.Write(append(text, '\n'))
 			return err
 		})
@@ -196,23 +197,4 @@ func weights(w io.Writer, m *student.Model) error {
 		}
 	}
 	return safetensors.WriteSummed(w, all, map[string]string{"format": "pt"})
-}
-
-// write makes a file, which is there once it is whole.
-func write(path string, to func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // which fails once it has its name
-	if err = to(f); err == nil {
-		err = f.Chmod(0o644)
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

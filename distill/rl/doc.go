@@ -1,0 +1,22 @@
+// Package rl lets a language model learn from rewards that can be verified: it
+// answers problems, and is drawn to those of its answers that were better than its
+// others to the same problem (GRPO, Shao et al. 2024, 2402.03300; DeepSeek-R1,
+// 2501.12948).
+//
+// [Rollouts] are the source of a distill.Run, and its teacher, who says what the
+// answers were worth:
+//
+//	rollouts := &rl.Rollouts{Solver: solver, Problems: problems, Batch: 24, Group: 16, Context: 40}
+//	run := distill.Run{
+//		Student:   model, // which the solver asks
+//		Teacher:   rollouts,
+//		Terms:     rl.Terms(0.2, 0),
+//		Train:     rollouts,
+//		Optimizer: distill.AdamW{Rate: distill.Constant(3e-4)},
+//		Epochs:    200,
+//		Clip:      1,
+//	}
+//
+// So it is resumed, observed and reported as any other run. An epoch is one
+// rollout: problems, a group of answers to each, and one pass over them or more.
+package rl
