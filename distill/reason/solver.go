@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/godistill/godistill/data/task"
@@ -43,6 +44,8 @@ type Answer struct {
 	pad int // what fills a row after it
 }
 
+var errNotMade = errors.New("reason: the Solver is not one that NewSolver made")
+
 // NewSolver checks a solver, and makes it ready.
 func NewSolver(s Solver) (*Solver, error) {
 	switch {
@@ -80,15 +83,18 @@ func NewSolver(s Solver) (*Solver, error) {
 // on the ids first and on, one for each answer, the n of a problem in a row: other
 // ids are other answers.
 func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, first uint64) ([][]Answer, error) {
+	if s == nil || s.sampler == nil {
+		return nil, errNotMade
+	}
 	if n < 1 {
 		return nil, fmt.Errorf("reason: Solve of %d answers; want 1 or more", n)
 	}
 	var prompts [][]int
 	var ids []uint64
-	for i, p := range problems {
+	for _, p := range problems {
 		prompt, err := text.Sequences{Tokenizer: s.Tokenizer}.Start(p.Prompt)
 		if err != nil {
-			return nil, fmt.Errorf("reason: problem %d, %q: %w", i, p.Prompt, err)
+			return nil, fmt.Errorf("reason: problem %.60q: %w", p.Prompt, err)
 		}
 		for range n {
 			prompts, ids = append(prompts, prompt), append(ids, first+uint64(len(ids)))
@@ -101,11 +107,71 @@ func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, firs
 	all := make([]Answer, len(samples))
 	for i, sample := range samples {
 		if all[i], err = s.verify(problems[i/n], sample); err != nil {
-			return nil, fmt.Errorf("reason: problem %d, %q: %w", i/n, problems[i/n].Prompt, err)
+			return nil, fmt.Errorf("reason: problem %.60q: %w", problems[i/n].Prompt, err)
 		}
 		all[i].Prompt = prompts[i]
 	}
 	return slices.Collect(slices.Chunk(all, n)), nil
+}
+
+// A question is a problem of a set, and what was answered.
+type question struct {
+	number  int
+	problem task.Problem
+	answers []Answer
+}
+
+// atOnce is how many answers are drawn before they are looked at, which bounds
+// memory.
+const atOnce = 1024
+
+// ask yields the problems of a set, from one on, with n answers each. The ids of
+// those of problem i are n*i and on.
+func (s *Solver) ask(ctx context.Context, set task.Set, from, n int) iter.Seq2[question, error] {
+	return func(yield func(question, error) bool) {
+		for ; from < set.Rows; from += max(1, atOnce/n) {
+			some, err := problemsOf(set, from, max(1, atOnce/n))
+			var answers [][]Answer
+			if err == nil {
+				answers, err = s.Solve(ctx, some, n, uint64(n)*uint64(from))
+			}
+			if err != nil {
+				yield(question{}, err)
+				return
+			}
+			for i, p := range some {
+				if !yield(question{from + i, p, answers[i]}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// problemsOf are so many problems of a set from one on, or what there is of them.
+func problemsOf(set task.Set, from, n int) (all []task.Problem, err error) {
+	for i := from; i < min(from+n, set.Rows); i++ {
+		p, err := set.Problem(i)
+		if err != nil {
+			return nil, fmt.Errorf("reason: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// takes says what is wrong with a set of problems for the solver, if anything.
+func (s *Solver) takes(problems task.Set) error {
+	if s == nil || s.sampler == nil {
+		return errNotMade
+	}
+	if err := problems.Validate(); err != nil {
+		return fmt.Errorf("reason: %w", err)
+	}
+	if of, own := problems.Task.Name(), s.Task.Name(); of != own {
+		return fmt.Errorf("reason: the problems are of %s, and Solver.Task is %s; want one task", of, own)
+	}
+	return nil
 }
 
 // verify looks at an answer. One that has no end is not formed, and not right; nor

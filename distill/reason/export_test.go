@@ -1,0 +1,7 @@
+package reason
+
+var (
+	PassAt    = passAt
+	Consensus = consensus
+	NewRate   = newRate
+)
