@@ -360,7 +360,7 @@ func TestSolverRefuses(t *testing.T) {
 		"Solver.Task is nil":                                         func(s *reason.Solver) { s.Task = nil },
 		"does not know the alphabet of modular":                      func(s *reason.Solver) { s.Task = task.Modular{} },
 		"Solver.Sampling: lm: Sampling.TopP is 2":                    func(s *reason.Solver) { s.Sampling.TopP = 2 },
-		"Solver.Sampling.Stop is empty and the tokenizer has no EOS": func(s *reason.Solver) { s.Tokenizer = endless{s.Tokenizer} },
+		"Solver.Sampling.Stop is empty and the tokenizer has no EOS": func(s *reason.Solver) { s.Tokenizer, s.Sampling.Stop = endless{s.Tokenizer}, nil },
 		"Solver.Tokenizer has 15 tokens and the model 14": func(s *reason.Solver) {
 			c := s.Model.Module().(lm.Config)
 			c.Vocab = 14

@@ -1,7 +1,8 @@
 package reason
 
 var (
-	PassAt    = passAt
-	Consensus = consensus
-	NewRate   = newRate
+	PassAt      = passAt
+	Consensus   = consensus
+	NewRate     = newRate
+	EncodeTrace = encodeTrace
 )

@@ -40,8 +40,8 @@ type Answer struct {
 	Right bool
 	// Formed says that it has the form of an answer, and came to its end.
 	Formed bool
-
-	pad int // what fills a row after it
+	// Pad is the id that fills a row after it.
+	Pad int
 }
 
 var errNotMade = errors.New("reason: the Solver is not one that NewSolver made")
@@ -89,15 +89,29 @@ func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, firs
 	if n < 1 {
 		return nil, fmt.Errorf("reason: Solve of %d answers; want 1 or more", n)
 	}
-	var prompts [][]int
+	var asked []task.Problem
 	var ids []uint64
 	for _, p := range problems {
-		prompt, err := text.Sequences{Tokenizer: s.Tokenizer}.Start(p.Prompt)
-		if err != nil {
-			return nil, fmt.Errorf("reason: problem %.60q: %w", p.Prompt, err)
-		}
 		for range n {
-			prompts, ids = append(prompts, prompt), append(ids, first+uint64(len(ids)))
+			asked, ids = append(asked, p), append(ids, first+uint64(len(ids)))
+		}
+	}
+	all, err := s.answer(ctx, asked, ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(slices.Chunk(all, n)), nil
+}
+
+// answer is an answer to each problem, drawn from its id.
+func (s *Solver) answer(ctx context.Context, problems []task.Problem, ids []uint64) ([]Answer, error) {
+	prompts := make([][]int, len(problems))
+	for i, p := range problems {
+		var err error
+		if i > 0 && p.Prompt == problems[i-1].Prompt {
+			prompts[i] = prompts[i-1]
+		} else if prompts[i], err = (text.Sequences{Tokenizer: s.Tokenizer}).Start(p.Prompt); err != nil {
+			return nil, fmt.Errorf("reason: problem %.60q: %w", p.Prompt, err)
 		}
 	}
 	samples, err := s.sampler.Generate(ctx, prompts, ids...)
@@ -106,12 +120,12 @@ func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, firs
 	}
 	all := make([]Answer, len(samples))
 	for i, sample := range samples {
-		if all[i], err = s.verify(problems[i/n], sample); err != nil {
-			return nil, fmt.Errorf("reason: problem %.60q: %w", problems[i/n].Prompt, err)
+		if all[i], err = s.verify(problems[i], sample); err != nil {
+			return nil, fmt.Errorf("reason: problem %.60q: %w", problems[i].Prompt, err)
 		}
 		all[i].Prompt = prompts[i]
 	}
-	return slices.Collect(slices.Chunk(all, n)), nil
+	return all, nil
 }
 
 // A question is a problem of a set, and what was answered.
@@ -177,7 +191,7 @@ func (s *Solver) takes(problems task.Set) error {
 // verify looks at an answer. One that has no end is not formed, and not right; nor
 // is one with an id that is no token, which a padded vocabulary has.
 func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
-	a.Sample, a.pad = sample, pad(s.Tokenizer.Special())
+	a.Sample, a.Pad = sample, pad(s.Tokenizer.Special())
 	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
 		return a, nil
 	}
