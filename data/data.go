@@ -130,7 +130,7 @@ type Source interface {
 	Spec() Spec
 	// Batches yields the batches of an epoch, starting with batch number from.
 	// After an error it yields nothing more. What it yields depends on its
-	// arguments alone.
+	// arguments alone, and where it is [Live] on the student's weights.
 	Batches(ctx context.Context, epoch, from int) iter.Seq2[Batch, error]
 }
 
@@ -139,6 +139,15 @@ type Counted interface {
 	Source
 	// Len is the number of batches in an epoch.
 	Len() int
+}
+
+// A Live source yields batches of what a student says while it learns. A run asks
+// it for a batch when the step before has been taken, and for the first of all
+// once more before that.
+type Live interface {
+	Counted
+	// Live does nothing: it marks the source.
+	Live()
 }
 
 // A Listed source knows the samples that its batches are of, whatever the epoch:

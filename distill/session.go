@@ -267,8 +267,12 @@ func (s *session) run(ctx context.Context, yield func(Step) bool) (err error) {
 
 // looksAhead says whether the teacher may be asked for the next group while the
 // student learns from g: not before it is known that the one is not the other,
-// nor past a measurement, which may end the run and asks the teacher too.
+// nor past a measurement, which may end the run and asks the teacher too. A live
+// source waits for the step.
 func (s *session) looksAhead(g group) bool {
+	if _, live := s.Train.(data.Live); live {
+		return false
+	}
 	next := s.state.Step + 1
 	return s.course.apart() && next > s.resumed.Step+1 && next != s.MaxSteps && !g.end
 }
@@ -290,10 +294,14 @@ func (s *session) groups(ctx context.Context) iter.Seq2[group, error] {
 	}
 }
 
-// epoch yields the groups of one epoch. Each waits until it is known whether
-// it is the last.
+// epoch yields the groups of one epoch. Each waits until it is known whether it
+// is the last: a source that is live says so beforehand, any other is read ahead.
 func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, error] {
 	return func(yield func(group, error) bool) {
+		size, known := max(s.Accumulate, 1), 0
+		if live, ok := s.Train.(data.Live); ok {
+			known = live.Len()
+		}
 		var held []data.Batch
 		next := from
 		give := func(end bool) bool {
@@ -310,7 +318,7 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 			return yield(g, nil)
 		}
 		for b, err := range s.course.source.Batches(ctx, epoch, from) {
-			if len(held) == max(s.Accumulate, 1) && !give(false) {
+			if len(held) == size && !give(false) {
 				return
 			}
 			if err != nil {
@@ -318,7 +326,9 @@ func (s *session) epoch(ctx context.Context, epoch, from int) iter.Seq2[group, e
 				return
 			}
 			held = append(held, b)
-			next++
+			if next++; len(held) == size && next < known && !give(false) {
+				return
+			}
 		}
 		if len(held) == 0 {
 			yield(group{}, fmt.Errorf("distill: Run.Train has no batch %d in epoch %d; want one or more", from, epoch))

@@ -20,6 +20,7 @@ type Beside struct {
 	Labels  *gorgonia.Node   // (R) of tensor.Int, or nil
 	T       *gorgonia.Node   // the temperature, a number
 	Params  []*gorgonia.Node // other numbers, the Params of a [Row]
+	Numbers []*gorgonia.Node // (R) each, the Numbers of a [Row]
 }
 
 // Each is the loss f of each row of the student's logits z (R, C): (R). The
@@ -115,6 +116,11 @@ func (g Beside) check(name string, z *gorgonia.Node) error {
 	if t := g.Teacher; t != nil && (t.Dims() != 2 || t.Shape()[0] != rows) {
 		return fmt.Errorf("graph: %s: the teacher's logits are %v; want (%d, K)", name, t.Shape(), rows)
 	}
+	for _, v := range g.Numbers {
+		if !v.Shape().Eq(tensor.Shape{rows}) {
+			return fmt.Errorf("graph: %s: numbers of the rows are %v; want (%d)", name, v.Shape(), rows)
+		}
+	}
 	if l := g.Labels; l != nil && !l.Shape().Eq(tensor.Shape{rows}) {
 		return fmt.Errorf("graph: %s: the labels are %v; want (%d)", name, l.Shape(), rows)
 	}
@@ -134,6 +140,8 @@ func inputs[F kernel.Float](g Beside, first ...*gorgonia.Node) (all []*gorgonia.
 	if g.Teacher != nil {
 		all = append(all, g.Teacher)
 	}
+	all = append(all, g.Numbers...)
+	numbers := make([][]F, len(g.Numbers))
 	if g.Labels != nil {
 		all = append(all, g.Labels)
 	}
@@ -148,6 +156,10 @@ func inputs[F kernel.Float](g Beside, first ...*gorgonia.Node) (all []*gorgonia.
 		if g.Teacher != nil {
 			v.Teacher, in = floats[F](in[0]), in[1:]
 		}
+		for i := range numbers {
+			numbers[i] = floats[F](in[i])
+		}
+		v.Numbers, in = numbers, in[len(numbers):]
 		if g.Labels != nil {
 			v.Labels = ints(in[0])
 		}

@@ -11,20 +11,22 @@ import (
 	"github.com/godistill/godistill/internal/graph"
 )
 
-// beside is a teacher of 3 classes, labels, a temperature and two numbers.
+// beside is a teacher of 3 classes, labels, a temperature, two numbers, and two
+// of each row.
 func beside(z *gorgonia.Node) graph.Beside {
 	return graph.Beside{
 		Teacher: gradcheck.Const(z, "teacher", gradcheck.Normal(7, batch, 3)),
 		Labels:  gradcheck.Const(z, "labels", labels),
 		T:       gradcheck.Scalar(z, "T", 2),
 		Params:  []*gorgonia.Node{gradcheck.Scalar(z, "a", 0.5), gradcheck.Scalar(z, "b", 3)},
+		Numbers: []*gorgonia.Node{gradcheck.Const(z, "n", gradcheck.Normal(9, batch)), gradcheck.Const(z, "m", gradcheck.Normal(10, batch))},
 	}
 }
 
 // squares depends on all that a row has.
 func squares(r *graph.Row) (sum float64) {
 	for c, v := range r.LogQ {
-		k := r.Params[0]*float64(c) + r.Params[1]*r.P[c%len(r.P)] + r.LogP[0]
+		k := r.Params[0]*float64(c) + r.Params[1]*r.P[c%len(r.P)] + r.LogP[0] + r.Numbers[1]
 		if r.Label == c {
 			k += 2
 		}
@@ -35,9 +37,9 @@ func squares(r *graph.Row) (sum float64) {
 }
 
 func wantSquares(r int, z []float64) (sum float64) {
-	p := softmax(floats(gradcheck.Normal(7, batch, 3))[r*3:][:3], 2)
+	p, number := softmax(floats(gradcheck.Normal(7, batch, 3))[r*3:][:3], 2), floats(gradcheck.Normal(10, batch))[r]
 	for c, q := range softmax(z, 2) {
-		k := 0.5*float64(c) + 3*p[c%3] + math.Log(p[0])
+		k := 0.5*float64(c) + 3*p[c%3] + math.Log(p[0]) + number
 		if labels.Data().([]int)[r] == c {
 			k += 2
 		}
@@ -121,6 +123,7 @@ func TestRowLossErrors(t *testing.T) {
 		"squares: the teacher's logits are (3); want (4, K)":           each(z, graph.Beside{Teacher: vector, T: one}),
 		"squares: the labels are (3); want (4)":                        each(z, graph.Beside{Labels: vector, T: one}),
 		"squares: a parameter is (3); want a number":                   each(z, graph.Beside{T: vector}),
+		"squares: numbers of the rows are (3); want (4)":               each(z, graph.Beside{Numbers: []*gorgonia.Node{vector}, T: one}),
 		"products: the weights are (3); want (4)":                      second(graph.Beside{T: one}.Together("products", z, vector, products)),
 		"standardize: z is (3); want (R, C) with C of 2 or more":       second(graph.Standardize(vector)),
 		"graph: standardize: z is (3, 1); want (R, C) with C of 2 or ": second(graph.Standardize(column)),

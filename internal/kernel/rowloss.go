@@ -14,6 +14,7 @@ type Row struct {
 	Label   int       // the class, below 0 if there is none
 	T       float64   // the temperature
 	Params  []float64 // what else the loss depends on
+	Numbers []float64 // what else it depends on that is of this row
 
 	// Grad is the gradient by LogQ, as if its elements were free of each other. It
 	// is 0 until the loss writes it. A multiple of Q in it makes no difference.
@@ -28,6 +29,7 @@ type Beside[F Float] struct {
 	Labels  []int     // (R), nil without any
 	T       float64   // the temperature
 	Params  []float64 // what else the loss depends on
+	Numbers [][]F     // and what is of each row, (R) each
 }
 
 // EachRow is a loss f of each row of z (R, C), which f leaves the gradient of
@@ -91,6 +93,10 @@ func fill[F Float](r *Row, z []F, g Beside[F], i, n int) {
 	r.Label, r.T, r.Params = g.label(i), g.T, g.Params
 	r.Q, r.LogQ = soften(r.Q, r.LogQ, z, 1/g.T)
 	r.P, r.LogP = soften(r.P, r.LogP, row(g.Teacher, i, columns(g.Teacher, n)), 1/g.T)
+	r.Numbers = r.Numbers[:0]
+	for _, v := range g.Numbers {
+		r.Numbers = append(r.Numbers, float64(v[i]))
+	}
 	r.Grad = sized(r.Grad, len(z))
 	clear(r.Grad)
 }
