@@ -22,8 +22,9 @@ type Report struct {
 	Task  string `json:"task"`  // its name
 	Split string `json:"split"` // of the problems
 	// Problems and Model are fingerprints, in hexadecimal.
-	Problems string      `json:"problems"`
-	Model    string      `json:"model"`
+	Problems string `json:"problems"`
+	Model    string `json:"model"`
+	// Sampling is how answers were drawn.
 	Sampling lm.Sampling `json:"sampling"`
 	// N is how many answers each problem has.
 	N int `json:"n"`
@@ -73,15 +74,15 @@ type Pass struct {
 
 // A Said is an answer to be read.
 type Said struct {
-	Level  int    `json:"level"`
-	Prompt string `json:"prompt"`
-	Answer string `json:"answer"`
-	Right  bool   `json:"right"`
-	Formed bool   `json:"formed"`
+	Level  int    `json:"level"`  // of the problem
+	Prompt string `json:"prompt"` // its question
+	Answer string `json:"answer"` // all that was said
+	Right  bool   `json:"right"`  // says the verifier
+	Formed bool   `json:"formed"` // has the form of an answer
 }
 
 // Evaluate has a solver answer each problem of a set n times. Pass@k is for each k,
-// from 1 to n. It stops between answers when the context ends.
+// from 1 to n. A context that ends is an error.
 func Evaluate(ctx context.Context, s *Solver, problems task.Set, n int, k ...int) (Report, error) {
 	if err := s.takes(problems); err != nil {
 		return Report{}, err

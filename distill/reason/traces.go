@@ -16,9 +16,9 @@ import (
 
 // A Trace is a right answer of a teacher, a line of the file that [Collect] writes.
 type Trace struct {
-	Prompt     string `json:"prompt"`
+	Prompt     string `json:"prompt"`     // of the problem
 	Completion string `json:"completion"` // the chain and the answer
-	Level      int    `json:"level"`
+	Level      int    `json:"level"`      // of difficulty
 	// Problem is its number in its set, and ID that of the answer, from which it was
 	// drawn with Sampling.Seed.
 	Problem int    `json:"problem"`
@@ -30,12 +30,13 @@ type Trace struct {
 
 // Origin is where traces come from: with it, and the teacher, they can be made again.
 type Origin struct {
-	Task  string `json:"task"` // its name
-	Split string `json:"split"`
+	Task  string `json:"task"`  // its name
+	Split string `json:"split"` // of the problems
 	// Problems and Teacher are fingerprints, in hexadecimal: of the task.Set, and of the
 	// model.
-	Problems string      `json:"problems"`
-	Teacher  string      `json:"teacher"`
+	Problems string `json:"problems"`
+	Teacher  string `json:"teacher"`
+	// Sampling is how answers were drawn.
 	Sampling lm.Sampling `json:"sampling"`
 	// Tries, Keep and Licence are those of [Collect].
 	Tries   int    `json:"tries"`
