@@ -63,7 +63,7 @@ func (s Set) Problem(i int) (Problem, error) {
 	if i < 0 || i >= s.Rows {
 		return Problem{}, fmt.Errorf("task: problem %d of a set of %d", i, s.Rows)
 	}
-	level := s.level(i)
+	level := s.Level(i)
 	rng := rand.New(rand.NewPCG(s.Seed, uint64(i)))
 	for range tries {
 		p, err := s.Task.Make(rng.Uint64(), level)
@@ -77,7 +77,8 @@ func (s Set) Problem(i int) (Problem, error) {
 	return Problem{}, fmt.Errorf("task: problem %d: of %d problems of %s at level %d, none is for %v", i, tries, s.Task.Name(), level, s.Split)
 }
 
-func (s Set) level(i int) int {
+// Level is the level of difficulty of problem i, of a set whose fields are valid.
+func (s Set) Level(i int) int {
 	if len(s.Levels) > 0 {
 		return s.Levels[i%len(s.Levels)]
 	}

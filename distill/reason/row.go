@@ -53,7 +53,7 @@ func (r row) Read(_ int, _ uint64, dst data.Sample) error {
 	}
 	clear(weight)
 	for i := copy(in, r.Prompt) + copy(in[prompt:], r.IDs); i < len(in); i++ {
-		in[i] = r.pad
+		in[i] = r.Pad
 	}
 	copy(label, r.Prompt[1:])
 	for i, next := range r.IDs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/godistill/godistill/data/task"
@@ -39,9 +40,11 @@ type Answer struct {
 	Right bool
 	// Formed says that it has the form of an answer, and came to its end.
 	Formed bool
-
-	pad int // what fills a row after it
+	// Pad is the id that fills a row after it.
+	Pad int
 }
+
+var errNotMade = errors.New("reason: the Solver is not one that NewSolver made")
 
 // NewSolver checks a solver, and makes it ready.
 func NewSolver(s Solver) (*Solver, error) {
@@ -80,18 +83,35 @@ func NewSolver(s Solver) (*Solver, error) {
 // on the ids first and on, one for each answer, the n of a problem in a row: other
 // ids are other answers.
 func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, first uint64) ([][]Answer, error) {
+	if s == nil || s.sampler == nil {
+		return nil, errNotMade
+	}
 	if n < 1 {
 		return nil, fmt.Errorf("reason: Solve of %d answers; want 1 or more", n)
 	}
-	var prompts [][]int
+	var asked []task.Problem
 	var ids []uint64
-	for i, p := range problems {
-		prompt, err := text.Sequences{Tokenizer: s.Tokenizer}.Start(p.Prompt)
-		if err != nil {
-			return nil, fmt.Errorf("reason: problem %d, %q: %w", i, p.Prompt, err)
-		}
+	for _, p := range problems {
 		for range n {
-			prompts, ids = append(prompts, prompt), append(ids, first+uint64(len(ids)))
+			asked, ids = append(asked, p), append(ids, first+uint64(len(ids)))
+		}
+	}
+	all, err := s.answer(ctx, asked, ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(slices.Chunk(all, n)), nil
+}
+
+// answer is an answer to each problem, drawn from its id.
+func (s *Solver) answer(ctx context.Context, problems []task.Problem, ids []uint64) ([]Answer, error) {
+	prompts := make([][]int, len(problems))
+	for i, p := range problems {
+		var err error
+		if i > 0 && p.Prompt == problems[i-1].Prompt {
+			prompts[i] = prompts[i-1]
+		} else if prompts[i], err = (text.Sequences{Tokenizer: s.Tokenizer}).Start(p.Prompt); err != nil {
+			return nil, fmt.Errorf("reason: problem %.60q: %w", p.Prompt, err)
 		}
 	}
 	samples, err := s.sampler.Generate(ctx, prompts, ids...)
@@ -100,18 +120,78 @@ func (s *Solver) Solve(ctx context.Context, problems []task.Problem, n int, firs
 	}
 	all := make([]Answer, len(samples))
 	for i, sample := range samples {
-		if all[i], err = s.verify(problems[i/n], sample); err != nil {
-			return nil, fmt.Errorf("reason: problem %d, %q: %w", i/n, problems[i/n].Prompt, err)
+		if all[i], err = s.verify(problems[i], sample); err != nil {
+			return nil, fmt.Errorf("reason: problem %.60q: %w", problems[i].Prompt, err)
 		}
 		all[i].Prompt = prompts[i]
 	}
-	return slices.Collect(slices.Chunk(all, n)), nil
+	return all, nil
+}
+
+// A question is a problem of a set, and what was answered.
+type question struct {
+	number  int
+	problem task.Problem
+	answers []Answer
+}
+
+// atOnce is how many answers are drawn before they are looked at, which bounds
+// memory.
+const atOnce = 1024
+
+// ask yields the problems of a set, from one on, with n answers each. The ids of
+// those of problem i are n*i and on.
+func (s *Solver) ask(ctx context.Context, set task.Set, from, n int) iter.Seq2[question, error] {
+	return func(yield func(question, error) bool) {
+		for ; from < set.Rows; from += max(1, atOnce/n) {
+			some, err := problemsOf(set, from, max(1, atOnce/n))
+			var answers [][]Answer
+			if err == nil {
+				answers, err = s.Solve(ctx, some, n, uint64(n)*uint64(from))
+			}
+			if err != nil {
+				yield(question{}, err)
+				return
+			}
+			for i, p := range some {
+				if !yield(question{from + i, p, answers[i]}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// problemsOf are so many problems of a set from one on, or what there is of them.
+func problemsOf(set task.Set, from, n int) (all []task.Problem, err error) {
+	for i := from; i < min(from+n, set.Rows); i++ {
+		p, err := set.Problem(i)
+		if err != nil {
+			return nil, fmt.Errorf("reason: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// takes says what is wrong with a set of problems for the solver, if anything.
+func (s *Solver) takes(problems task.Set) error {
+	if s == nil || s.sampler == nil {
+		return errNotMade
+	}
+	if err := problems.Validate(); err != nil {
+		return fmt.Errorf("reason: %w", err)
+	}
+	if of, own := problems.Task.Name(), s.Task.Name(); of != own {
+		return fmt.Errorf("reason: the problems are of %s, and Solver.Task is %s; want one task", of, own)
+	}
+	return nil
 }
 
 // verify looks at an answer. One that has no end is not formed, and not right; nor
 // is one with an id that is no token, which a padded vocabulary has.
 func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
-	a.Sample, a.pad = sample, pad(s.Tokenizer.Special())
+	a.Sample, a.Pad = sample, pad(s.Tokenizer.Special())
 	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
 		return a, nil
 	}

@@ -16,22 +16,22 @@ import (
 type Sampling struct {
 	// Temperature divides logits: 0 takes the most probable id, the first of equals,
 	// and else it is 0.001 or more. TopK and TopP then say nothing.
-	Temperature float64
+	Temperature float64 `json:"temperature"`
 	// TopK keeps so many ids, the most probable; 0 keeps all. Of equals the lower id
 	// is kept.
-	TopK int
+	TopK int `json:"top_k"`
 	// TopP keeps the fewest of these ids, the most probable, whose probabilities come
 	// to this share of all of theirs: a nucleus (Holtzman et al. 2020, 1904.09751,
 	// section 3.1). It is above 0, and 1 at most; 0 means 1.
-	TopP float64
+	TopP float64 `json:"top_p"`
 	// Stop are ids that end a sample, which has them last.
-	Stop []int
+	Stop []int `json:"stop"`
 	// Max is how many ids a sample has at most; 0 means what the context has room for.
-	Max int
+	Max int `json:"max"`
 	// Batch is how many prompts are at work at once, which bounds memory; 0 means 64.
-	Batch int
+	Batch int `json:"-"` // no byte of a sample depends on it
 	// Seed is what all is drawn from, with the id of a prompt and a position.
-	Seed uint64
+	Seed uint64 `json:"seed"`
 }
 
 // leastTemperature keeps quotients of logits finite.

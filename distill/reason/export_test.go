@@ -1,0 +1,8 @@
+package reason
+
+var (
+	PassAt      = passAt
+	Consensus   = consensus
+	NewRate     = newRate
+	EncodeTrace = encodeTrace
+)
