@@ -89,9 +89,12 @@ func (c course) apart() bool {
 }
 
 // all yields the batches of epoch 0, with the teacher's answers.
-func (c course) all(ctx context.Context) iter.Seq2[taught, error] {
+func (c course) all(ctx context.Context) iter.Seq2[taught, error] { return c.from(ctx, 0, 0) }
+
+// from yields those of an epoch from one on.
+func (c course) from(ctx context.Context, epoch, batch int) iter.Seq2[taught, error] {
 	return func(yield func(taught, error) bool) {
-		for b, err := range c.source.Batches(ctx, 0, 0) {
+		for b, err := range c.source.Batches(ctx, epoch, batch) {
 			t := taught{Batch: b}
 			if err == nil {
 				t, err = c.ask(ctx, b)
@@ -103,9 +106,14 @@ func (c course) all(ctx context.Context) iter.Seq2[taught, error] {
 	}
 }
 
-// first is the first batch of all.
-func (c course) first(ctx context.Context) (taught, error) {
-	for t, err := range c.all(ctx) {
+// first is the first batch of all, or of what is to come where the source is live:
+// what came before cannot be had again.
+func (c course) first(ctx context.Context, to State) (taught, error) {
+	epoch, batch := 0, 0
+	if _, live := c.source.(data.Live); live {
+		epoch, batch = to.Epoch, to.Batch
+	}
+	for t, err := range c.from(ctx, epoch, batch) {
 		return t, err
 	}
 	return taught{}, errEmpty

@@ -59,7 +59,7 @@ func (s *session) learn(g group) (Step, error) {
 // Train twice without Valid.
 func (s *session) build(ctx context.Context) (first, valid taught, err error) {
 	s.course, s.roll = newCourse(s.Student, s.Train, s.Teacher, s.card), &roll{source: s.Train}
-	if first, err = s.course.first(ctx); err != nil {
+	if first, err = s.course.first(ctx, s.state); err != nil {
 		return first, first, fmt.Errorf("distill: Run.Train: %w", err)
 	}
 	mode := student.Mode{Rows: first.Weight.Shape()[0], Training: true, Seed: s.Seed}

@@ -42,7 +42,7 @@ type validation struct {
 // build compiles the student in eval mode for batches like the first, which it
 // returns.
 func (v *validation) build(ctx context.Context) (taught, error) {
-	first, err := v.first(ctx)
+	first, err := v.first(ctx, State{})
 	if errors.Is(err, teacher.ErrMissing) {
 		return first, fmt.Errorf("%w; want a recording of these rows too, of data.Concat, or teacher.Or to ask the teacher itself, if the cache has neither TopK nor Half", err)
 	}

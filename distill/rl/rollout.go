@@ -84,9 +84,12 @@ func (r *Rollouts) reward() Reward {
 	return r.Reward
 }
 
-// notice counts the rollouts without a difference.
+// notice counts the rollouts without a difference, each of them once.
 func (r *Rollouts) notice(now *rollout) error {
-	if r.stale++; slices.ContainsFunc(now.Rewards, differ) {
+	if r.now == nil || r.now.Epoch != now.Epoch {
+		r.stale++
+	}
+	if slices.ContainsFunc(now.Rewards, differ) {
 		r.stale = 0
 	}
 	patience := r.Patience

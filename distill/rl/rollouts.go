@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -115,7 +116,7 @@ func (r *Rollouts) Card() (teacher.Card, error) {
 // Teach implements [teacher.Teacher], of its own batches.
 func (r *Rollouts) Teach(_ context.Context, b data.Batch) (data.Signals, error) {
 	all := data.Signals{}
-	for name := range r.signals() {
+	for _, name := range slices.Sorted(maps.Keys(r.signals())) {
 		v := b.In[name]
 		if v == nil {
 			return nil, fmt.Errorf("rl: the batch has no %q; Rollouts teach their own batches alone: want no Run.Valid", name)

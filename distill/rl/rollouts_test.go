@@ -1,0 +1,295 @@
+package rl_test
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/data/task"
+	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/distill/reason"
+	"github.com/godistill/godistill/distill/rl"
+	"github.com/godistill/godistill/student"
+)
+
+var float32s, float64s = tensor.Float32, tensor.Float64
+
+func batches(t testing.TB, s data.Source, epoch, from int) (all []data.Batch) {
+	t.Helper()
+	for b, err := range s.Batches(t.Context(), epoch, from) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// learning is a run by rollouts.
+func learning(m *student.Model, r *rl.Rollouts, epochs int) distill.Run {
+	return distill.Run{
+		Student: m, Teacher: r, Terms: rl.Terms(0.2, 0), Train: r,
+		Optimizer: distill.Adam{Rate: distill.Constant(0.02)}, Epochs: epochs, Clip: 1,
+	}
+}
+
+func solved(t testing.TB, m *student.Model) float64 {
+	t.Helper()
+	s := *rollouts(m).Solver
+	report, err := reason.Evaluate(t.Context(), must(reason.NewSolver(s)), task.Set{Task: parity{}, Split: task.Test, Rows: 40, Seed: 2}, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report.All.Pass1.Mean
+}
+
+// A model that has learned nothing learns to be right from being right, in both
+// dtypes, and with several steps to a rollout.
+func TestModelLearnsFromRewards(t *testing.T) {
+	for name, change := range map[string]func(*rl.Rollouts, *distill.Run){
+		"once":     func(*rl.Rollouts, *distill.Run) {},
+		"unscaled": func(r *rl.Rollouts, _ *distill.Run) { r.Unscaled = true },
+		"passes": func(r *rl.Rollouts, run *distill.Run) {
+			r.Passes, r.Parts, run.Optimizer = 2, 3, distill.Adam{Rate: distill.Constant(0.005)}
+		},
+		"reference": func(r *rl.Rollouts, run *distill.Run) {
+			r.Reference, run.Terms = model(float32s, 1), rl.Terms(0.2, 0.01)
+		},
+	} {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Batch, r.Group = 12, 12
+		run := learning(m, r, 60)
+		change(r, &run)
+		before := solved(t, m)
+		if _, err := run.Fit(t.Context()); err != nil {
+			t.Fatal(name, err)
+		}
+		if after := solved(t, m); before > 0.3 || after < 0.9 {
+			t.Errorf("%s: of the problems %.2f are solved, and %.2f before; want 0.9 or more", name, after, before)
+		}
+	}
+}
+
+// What a batch says of a token is what the sampler and the reward said.
+func TestRollout(t *testing.T) {
+	m := model(float64s, 1)
+	r := rollouts(m)
+	r.Reference = model(float64s, 2)
+	b := batches(t, r, 2, 0)[0]
+	var problems []task.Problem
+	for i := range 3 {
+		problems = append(problems, must(r.Problems.Problem(6+i)))
+	}
+	groups := must(r.Solver.Solve(t.Context(), problems, 5, 2*15))
+	said := must(r.Teach(t.Context(), b))
+	row := 0
+	for _, group := range groups {
+		var rewards []float64
+		for _, a := range group {
+			worth := 0.0
+			if a.Right {
+				worth++
+			}
+			if a.Formed {
+				worth += 0.25
+			}
+			rewards = append(rewards, worth)
+		}
+		advantages := rl.Advantages(rewards, true)
+		for i, a := range group {
+			at := func(name string, token int) float64 {
+				return float64(data.Row[float32](said[name], row)[len(a.Prompt)-1+token])
+			}
+			for token, p := range a.LogProbs {
+				for name, want := range map[string]float64{"advantage": advantages[i], "reward": rewards[i], "sampled": p, "share": 1 / float64(len(a.IDs))} {
+					if got := at(name, token); !near(got, want, 1e-6) {
+						t.Errorf("row %d: %s of token %d is %v; want %v", row, name, token, got, want)
+					}
+				}
+			}
+			row++
+		}
+	}
+	if b.N != row {
+		t.Errorf("there are %d rows; want %d", b.N, row)
+	}
+	checkReference(t, r.Reference, b)
+}
+
+// checkReference compares the reference's signal with its logits.
+func checkReference(t *testing.T, m *student.Model, b data.Batch) {
+	logits := must(m.Predict(b))["logits"]
+	vocab := logits.Shape()[2]
+	for i, w := range b.Weight.Float32s() {
+		want := 0.0
+		if w != 0 {
+			z := logits.Float64s()[i*vocab:][:vocab]
+			sum := 0.0
+			for _, v := range z {
+				sum += math.Exp(v)
+			}
+			want = z[b.Label.Ints()[i]] - math.Log(sum)
+		}
+		if got := float64(b.In["reference"].Float32s()[i]); !near(got, want, 1e-6) {
+			t.Errorf("reference of token %d is %v; want %v", i, got, want)
+		}
+	}
+}
+
+// The parts of a pass are the rollout, and passes are alike.
+func TestParts(t *testing.T) {
+	r := rollouts(model(float32s, 1))
+	whole := batches(t, r, 1, 0)[0]
+	r.Parts, r.Passes = 3, 2
+	all := batches(t, r, 1, 0)
+	if len(all) != 6 || r.Len() != 6 {
+		t.Fatalf("there are %d batches, and Len is %d; want 6", len(all), r.Len())
+	}
+	row := 0
+	for _, b := range all[:3] {
+		for i := range b.N {
+			for name := range whole.In {
+				if !reflect.DeepEqual(data.Row[float32](b.In[name], i), data.Row[float32](whole.In[name], row)) ||
+					!reflect.DeepEqual(data.Row[int](b.In[name], i), data.Row[int](whole.In[name], row)) {
+					t.Errorf("row %d of %s is another", row, name)
+				}
+			}
+			row++
+		}
+	}
+	if row != whole.N || !reflect.DeepEqual(all[:3], all[3:]) {
+		t.Errorf("%d rows in a pass; want %d, and the same in the next", row, whole.N)
+	}
+}
+
+// A run that is stopped at any step and resumed has the same bytes, within a
+// rollout too.
+func TestResume(t *testing.T) {
+	weights := func(m *student.Model) []byte {
+		var b bytes.Buffer
+		if err := m.Save(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	run := func(dir string, steps int) (*student.Model, error) {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Passes, r.Parts, r.File = 2, 3, filepath.Join(dir, "rollout.json")
+		one := learning(m, r, 3)
+		one.Dir, one.Resume = dir, true
+		if steps > 0 {
+			for step, err := range one.Steps(t.Context()) {
+				if err != nil {
+					return nil, err
+				}
+				if step.N == steps {
+					break
+				}
+			}
+			return m, nil
+		}
+		_, err := one.Fit(t.Context())
+		return m, err
+	}
+	want := weights(must(run(t.TempDir(), 0)))
+	for _, stop := range []int{1, 4, 6, 8, 17} {
+		dir := t.TempDir()
+		must(run(dir, stop))
+		if got := weights(must(run(dir, 0))); !bytes.Equal(got, want) {
+			t.Errorf("stopped after step %d, the weights are others", stop)
+		}
+	}
+}
+
+// Without its file, or with that of another rollout, a run within one cannot go on.
+func TestResumeWithoutTheFile(t *testing.T) {
+	r := rollouts(model(float32s, 1))
+	r.Passes = 3
+	ask := func() error {
+		for _, err := range r.Batches(t.Context(), 4, 1) {
+			return err
+		}
+		return nil
+	}
+	wantError(t, ask(), "rl: batch 1 of rollout 4 is asked for, which is not at hand; want Rollouts.File")
+	r.File = filepath.Join(t.TempDir(), "rollout.json")
+	wantError(t, ask(), "rl: Rollouts.File: open")
+	batches(t, r, 3, 0)
+	wantError(t, ask(), "has rollout 3, of 3 problems; want 4, of 3")
+	batches(t, r, 4, 0)
+	if err := ask(); err != nil {
+		t.Error(err)
+	}
+	r.Group = 4
+	wantError(t, ask(), "5 answers to problem 0; want Group, 4")
+	if err := os.WriteFile(r.File, []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, ask(), "rl: Rollouts.File: unexpected end of JSON")
+}
+
+// Rewards that are always equal teach nothing: the run goes on for a while, and then
+// says so.
+func TestEqualRewards(t *testing.T) {
+	m := model(float32s, 1)
+	r := rollouts(m)
+	r.Reward = rl.RewardFunc(func(task.Problem, reason.Answer) (float64, error) { return 0.5, nil })
+	r.Patience = 4
+	before := m.Fingerprint()
+	run := learning(m, r, 10)
+	result, err := run.Fit(t.Context())
+	wantError(t, err, "rl: in 4 rollouts of 3 problems no answer was worth more or less than the others to its problem, the last 0.5")
+	if m.Fingerprint() != before {
+		t.Errorf("the model has learnt from equal rewards, %+v", result)
+	}
+}
+
+// broken verifies nothing.
+type broken struct{ parity }
+
+func (broken) Verify(task.Problem, string) (bool, error) { return false, os.ErrPermission }
+
+func TestBadRollouts(t *testing.T) {
+	m := model(float32s, 1)
+	for want, change := range map[string]func(*rl.Rollouts){
+		"rl: Rollouts.Solver is nil":                          func(r *rl.Rollouts) { r.Solver = nil },
+		"rl: Rollouts.Problems: task: Set.Rows is 0":          func(r *rl.Rollouts) { r.Problems.Rows = 0 },
+		"rl: Rollouts.Batch is 0; want 1 problem or more":     func(r *rl.Rollouts) { r.Batch = 0 },
+		"rl: Rollouts.Group is 1; want 2 answers or more":     func(r *rl.Rollouts) { r.Group = 1 },
+		"rl: Rollouts.Context is 0":                           func(r *rl.Rollouts) { r.Context = 0 },
+		"rl: Rollouts.Passes is -1":                           func(r *rl.Rollouts) { r.Passes = -1 },
+		"rl: Rollouts.Parts is 2; want a divisor of Batch, 3": func(r *rl.Rollouts) { r.Parts = 2 },
+		"rl: Rollouts.Patience is -1":                         func(r *rl.Rollouts) { r.Patience = -1 },
+		"rl: Rollouts.Reference is the model that learns":     func(r *rl.Rollouts) { r.Reference = m },
+		"rl: the solver samples at temperature 0.6":           func(r *rl.Rollouts) { r.Solver.Sampling.Temperature = 0.6 },
+		"top-p 0.9":                    func(r *rl.Rollouts) { r.Solver.Sampling.TopP = 0.9 },
+		`the student wants "x" of (7)`: func(r *rl.Rollouts) { r.Context = 3 },
+		"permission denied":            func(r *rl.Rollouts) { r.Solver.Task = broken{} },
+	} {
+		r := rollouts(m)
+		change(r)
+		run := learning(m, r, 2)
+		_, err := run.Fit(t.Context())
+		wantError(t, err, want)
+	}
+	r := rollouts(m)
+	run := learning(m, r, 2)
+	run.Terms = rl.Terms(0.2, 0.1)
+	_, err := run.Fit(t.Context())
+	wantError(t, err, `"reference"`)
+	r.Context = 3
+	for _, err := range r.Batches(t.Context(), 0, 0) {
+		wantError(t, err, "do not fit a context of 3")
+	}
+	r.Context = context
+	_, err = r.Teach(t.Context(), must(data.NewBatch(reason.Spec(context), 2)))
+	wantError(t, err, `rl: the batch has no "advantage"; Rollouts teach their own batches alone: want no Run.Valid`)
+}
