@@ -159,7 +159,9 @@
 			if (!all.length) return [0, 1];
 			all.sort((p, q) => p - q);
 			let low = all[0];
-			const high = all[all.length - 1], tenth = all[Math.floor(all.length / 10)];
+			const high = all[all.length - 1];
+			if (this.chart.zero) return [0, high];
+			const tenth = all[Math.floor(all.length / 10)];
 			// What is far below the rest runs off the axis.
 			if (this.chart.share && high - tenth < (high - low) / 2) low = tenth;
 			return [low, high];
