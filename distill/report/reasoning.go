@@ -47,7 +47,7 @@ func (r Reasoning) Markdown(w io.Writer) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "## Reasoning: %s\n\n%s\n", escape(r.task()), r.about())
+	fmt.Fprintf(&out, "## Reasoning: %s\n\n%s In brackets: 95%% intervals.\n", escape(r.task()), r.about())
 	r.table().markdown(&out)
 	if t := r.byLevel(passAt1); len(t.Head) > 2 {
 		t.markdown(&out)
@@ -146,7 +146,7 @@ func (r Reasoning) about() string {
 			text += fmt.Sprintf(", top-p %v", p.TopP)
 		}
 	}
-	return text + ". In brackets: 95% intervals."
+	return text + "."
 }
 
 // A scored number is one of those of a Score, if that has it.

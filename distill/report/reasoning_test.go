@@ -196,7 +196,7 @@ func TestPageOfReasoning(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"<h2>Reasoning: addition, test</h2>", "200 problems, 8 answers each, at temperature 0.6, top-p 0.95", "<td>812544</td>",
+		"<h2>Reasoning: addition, test</h2>", "200 problems, 8 answers each, at temperature 0.6, top-p 0.95. In brackets and bands: 95% intervals.", "<td>812544</td>",
 		"<td>85.0% [80.4, 89.6]</td>", `<th scope="col">level 5</th>`, "<td>60.0% [53.2, 66.8]</td>", "tokens per answer",
 		`<div class="tab" data-tab="labels alone">`, "&lt;think&gt;\n5 and 4\n&lt;/think&gt;\n9</pre>", "wrong, not formed", "<pre>12&#43;13=</pre>",
 	} {

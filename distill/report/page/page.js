@@ -185,7 +185,7 @@
 			this.value = px => x0 + (px - m.left) / sx;
 			this.y = v => h - m.bottom - ((log ? Math.log(v > 0 ? v : 1e-300) : v) - y0) * sy;
 			this.domain = [x0, x1];
-			this.yTicks = log ? logTicks(Math.exp(y0), Math.exp(y1)) : linearTicks(y0, y1, 5);
+			this.yTicks = log ? logTicks(Math.exp(y0), Math.exp(y1)) : linearTicks(y0, y1, this.chart.zero ? 6 : 5);
 		}
 
 		draw() {
