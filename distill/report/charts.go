@@ -20,6 +20,7 @@ type chart struct {
 	Y      string  `json:"y"`
 	Log    bool    `json:"log,omitempty"`   // the axis may be logarithmic
 	Share  bool    `json:"share,omitempty"` // the values are percentages
+	Zero   bool    `json:"zero,omitempty"`  // the axis begins at 0
 	Curves []curve `json:"curves"`
 }
 

@@ -19,9 +19,9 @@ import (
 // A Format is a format of pictures.
 type Format string
 
-// The formats that [Draw], [Compare] and [Bars] write.
+// The formats that [Draw], [Compare], [Bars] and [Levels] write.
 const (
-	PNG Format = "png" // 1500 pixels wide, and 1000 high but for Bars
+	PNG Format = "png" // 1500 pixels wide, and 1000 high but for Bars and Levels
 	SVG Format = "svg"
 )
 

@@ -17,8 +17,8 @@ import (
 	"github.com/godistill/godistill/distill"
 )
 
-// A Section is a part of a Markdown file: a [Dir], a [Study] or a [Difference],
-// or one's own.
+// A Section is a part of a Markdown file: a [Dir], a [Study], a [Difference] or
+// [Reasoning], or one's own.
 type Section interface {
 	// Markdown writes the section, which begins with a heading of level 2 and
 	// ends with a newline.

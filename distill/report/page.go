@@ -33,6 +33,9 @@ type Page struct {
 	Arms []Arm
 	// Examined is how models do on test data, beside their teacher.
 	Examined *Examination
+	// Reasoning is how models answer problems that are verified, with curves over
+	// the levels of difficulty, and answers to read.
+	Reasoning Reasoning
 	// Differences are between two runs each.
 	Differences []Difference
 }
@@ -42,8 +45,9 @@ var pageFiles embed.FS
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"percent": percent, "plainly": plainly, "briefly": briefly, "picture": picture,
-	"share": func(p float64) string { return plainly(100*p, 1) + "%" },
-	"hue":   func(i int) int { return i % len(palette) },
+	"share":   func(p float64) string { return plainly(100*p, 1) + "%" },
+	"hue":     func(i int) int { return i % len(palette) },
+	"verdict": verdict, "headline": headline,
 }).ParseFS(pageFiles, "page/page.html"))
 
 // picture is a PNG as an address.
@@ -57,12 +61,29 @@ type view struct {
 	Style  template.CSS
 	Script template.JS
 	Charts []chart
+	Curves []slot // those of runs and arms
 	Facts  []distill.Setting
 	Table  *table // of the arms
 	Terms  *table
 	Epochs *table
 	Graded *graded
+	Solved *reasoned
 	Config []settings
+}
+
+// A slot is where the script draws a chart of the page.
+type slot struct {
+	Chart    int
+	Title, Y string
+}
+
+// hang adds charts, and returns their slots.
+func (v *view) hang(charts []chart) (slots []slot) {
+	for _, c := range charts {
+		slots = append(slots, slot{len(v.Charts), c.Title, c.Y})
+		v.Charts = append(v.Charts, c)
+	}
+	return slots
 }
 
 // Write writes the page.
@@ -98,15 +119,21 @@ func (p Page) view() (view, error) {
 	v := view{Page: p, Style: template.CSS(style), Script: template.JS(script)}
 	v.Title = cmp.Or(p.Title, p.Run.Name, "Report")
 	if len(p.Run.Steps) > 0 {
-		v.Charts = chartsOf(p.Run)
+		v.Curves = v.hang(chartsOf(p.Run))
 		v.Facts, v.Terms, v.Epochs = factsOf(p.Run), termTable(p.Run.Steps), epochTable(p.Run.Steps)
 	}
 	if len(p.Arms) > 0 {
-		v.Charts = append(v.Charts, chartsOfArms(p.Arms)...)
+		v.Curves = append(v.Curves, v.hang(chartsOfArms(p.Arms))...)
 		v.Table = armTable(p.Arms)
 	}
 	if p.Examined != nil {
 		v.Graded = gradedOf(*p.Examined)
+	}
+	if len(p.Reasoning) > 0 {
+		if err := p.Reasoning.check(); err != nil {
+			return view{}, err
+		}
+		v.Solved = p.Reasoning.view(v.hang(p.Reasoning.charts()))
 	}
 	v.Config = append(configOf(p.Run), configOfArms(p.Arms)...)
 	return v, errors.Join(err1, err2)

@@ -12,22 +12,29 @@ import (
 	"github.com/godistill/godistill/distill/report"
 )
 
-// pages are one of a run and one of a study, with all that a page can have.
-func pages(t *testing.T) (run, study string) {
+// Pages are files: of a run, of a study and of reasoning, with all that a page can
+// have.
+type pages struct{ run, study, reasoning string }
+
+func writePages(t *testing.T) pages {
 	t.Helper()
 	dir := t.TempDir()
-	run, study = filepath.Join(dir, "a run.html"), filepath.Join(dir, "study.html")
+	all := pages{filepath.Join(dir, "a run.html"), filepath.Join(dir, "study.html"), filepath.Join(dir, "reasoning.html")}
 	l := performed(12, 30)
 	l.Name = "a name </script><script>console.error('ran')</script> of a length that no phone has room for, and_without_a_single_space_in_it_so_that_it_cannot_be_broken"
 	x := must(report.Examine(t.Context(), inOrder(scribbles(), 20), said(scribbles().Spec(), "t"),
 		report.Named{Name: "control", Model: identity(scribbles().Spec())}, report.Named{Name: "distilled", Model: identity(scribbles().Spec())}))
 	different := []report.Difference{{A: "runs/one", B: "runs/two", Settings: []report.Change{{Name: "Student.Fingerprint", A: strings.Repeat("3f", 32), B: strings.Repeat("a0", 32)}}, Results: []report.Change{{Name: "accuracy", A: "0.91", B: "0.93"}}}}
-	for path, p := range map[string]report.Page{run: {Run: l}, study: {Title: "A study", Note: "Of two arms.", Arms: twoArms(), Examined: x, Differences: different}} {
+	for path, p := range map[string]report.Page{
+		all.run:       {Run: l},
+		all.study:     {Title: "A study", Note: "Of two arms.", Arms: twoArms(), Examined: x, Differences: different},
+		all.reasoning: {Title: "Sums", Note: "A teacher, and two students of it.", Reasoning: threeSolved()},
+	} {
 		if err := p.WriteFile(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return run, study
+	return all
 }
 
 // scribbles are 60 images of ten classes, which teacher and students see in noise.
@@ -53,22 +60,22 @@ func scribbles() data.Set {
 // The page is looked at as people do, in one browser.
 func TestPageInBrowser(t *testing.T) {
 	b := startBrowser(t)
-	run, study := pages(t)
+	all := writePages(t)
 	for _, test := range []struct {
 		name string
-		look func(t *testing.T, b *browser, run, study string)
+		look func(t *testing.T, b *browser, p pages)
 	}{
-		{"all", lookAtAll}, {"hover", lookHover}, {"toggles", lookToggles}, {"zoom", lookZoom}, {"tabs", lookTabs}, {"no scripts", lookWithoutScripts},
+		{"all", lookAtAll}, {"hover", lookHover}, {"toggles", lookToggles}, {"zoom", lookZoom}, {"tabs", lookTabs}, {"reasoning", lookReasoning}, {"no scripts", lookWithoutScripts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.look(t, &browser{t, b.session}, run, study)
+			test.look(t, &browser{t, b.session}, all)
 		})
 	}
 }
 
 // Each page fits its window, in both schemes, and keeps to itself.
-func lookAtAll(t *testing.T, b *browser, run, study string) {
-	files, paper := map[string]string{"run": run, "study": study}, map[string]string{}
+func lookAtAll(t *testing.T, b *browser, p pages) {
+	files, paper := map[string]string{"run": p.run, "study": p.study, "reasoning": p.reasoning}, map[string]string{}
 	if *pageFile != "" {
 		files["page"] = *pageFile
 	}
@@ -99,9 +106,9 @@ func tip(b *browser) string {
 	return eval[string](b, "const t = document.querySelector('.tip:not([hidden])'); return t ? t.innerText : ''")
 }
 
-func lookHover(t *testing.T, b *browser, run, study string) {
+func lookHover(t *testing.T, b *browser, p pages) {
 	for _, width := range []int{1280, 360} {
-		b.open(run, width, "light")
+		b.open(p.run, width, "light")
 		b.hover(".chart svg[tabindex]", 0.5)
 		at := tip(b)
 		for _, want := range []string{"step 1", "weighted sum, training", "hard, validation (step ", "soft, training"} {
@@ -130,7 +137,7 @@ func lookHover(t *testing.T, b *browser, run, study string) {
 			t.Errorf("with the pointer gone, the tip says %q", still)
 		}
 	}
-	b.open(study, 1280, "dark")
+	b.open(p.study, 1280, "dark")
 	b.hover(".chart svg[tabindex]", 0.6)
 	if at := tip(b); !strings.Contains(at, "epoch 4") || !strings.Contains(at, "teacher") || !strings.Contains(at, " to ") {
 		t.Errorf("the tip says %q; want the epoch, the teacher and the range of seeds", at)
@@ -139,14 +146,14 @@ func lookHover(t *testing.T, b *browser, run, study string) {
 	b.quiet()
 }
 
-func lookToggles(t *testing.T, b *browser, run, study string) {
+func lookToggles(t *testing.T, b *browser, p pages) {
 	count := func(name string) int {
 		return number(b, fmt.Sprintf("return document.querySelectorAll('.curve[data-name=\"%s\"], .curve[data-set=\"%[1]s\"]').length", name))
 	}
 	for _, test := range []struct {
 		file, name string
 		curves     int
-	}{{run, "soft", 5}, {run, "validation", 4}, {study, "distilled", 14}, {study, "training", 4}, {study, "teacher", 1}} {
+	}{{p.run, "soft", 5}, {p.run, "validation", 4}, {p.study, "distilled", 14}, {p.study, "training", 4}, {p.study, "teacher", 1}, {p.reasoning, "traces", 2}} {
 		b.open(test.file, 1280, "light")
 		button := fmt.Sprintf(".legend button[data-key='%s']", test.name)
 		if n := count(test.name); n != test.curves {
@@ -177,8 +184,8 @@ func ticks(b *browser, chart int) []string {
 		return ['middle', 'end'].map(c => [...all].filter(e => e.classList.contains(c)).map(e => e.textContent).join(' '))`, chart))
 }
 
-func lookZoom(t *testing.T, b *browser, run, _ string) {
-	b.open(run, 1280, "light")
+func lookZoom(t *testing.T, b *browser, p pages) {
+	b.open(p.run, 1280, "light")
 	first, other := ticks(b, 0), ticks(b, 5)
 	same := func(what string, changed bool) {
 		t.Helper()
@@ -223,8 +230,8 @@ func lookZoom(t *testing.T, b *browser, run, _ string) {
 	b.quiet()
 }
 
-func lookTabs(t *testing.T, b *browser, _, study string) {
-	b.open(study, 360, "light")
+func lookTabs(t *testing.T, b *browser, p pages) {
+	b.open(p.study, 360, "light")
 	shown := func() []string {
 		return eval[[]string](b, "return [...document.querySelectorAll('.tab')].filter(e => e.offsetHeight).map(e => e.dataset.tab)")
 	}
@@ -245,19 +252,61 @@ func lookTabs(t *testing.T, b *browser, _, study string) {
 	b.quiet()
 }
 
-// Without scripts there are the tables, and all models.
-func lookWithoutScripts(t *testing.T, b *browser, _, study string) {
-	b.devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
-	b.open(study, 360, "light")
-	var answer struct{ Result struct{ Value string } }
-	b.devtools("Runtime.evaluate", map[string]any{"expression": "document.body.innerText"}, &answer)
-	for _, want := range []string{"The curves need JavaScript", "91.00 ± 1.00", "Confusion with the teacher", "distilled", "0.93"} {
-		if !strings.Contains(answer.Result.Value, want) {
-			t.Errorf("without scripts the page lacks %q", want)
+// The curves over levels begin at 0 and are read with keys, and answers unfold.
+func lookReasoning(t *testing.T, b *browser, p pages) {
+	b.open(p.reasoning, 1280, "light")
+	if axes := ticks(b, 0); !strings.HasPrefix(axes[0], "1 2 3 4 5") || axes[1] != "0 20 40 60 80 100 level" {
+		t.Errorf("the axes are %q; want the levels, and from 0 to 100", axes)
+	}
+	b.hover(".chart svg[tabindex]", 0.99)
+	for _, want := range []string{"level 5", "traces", "25 (19.22 to 30.78)", "labels alone", "0 (0 to 2.03)"} {
+		if at := tip(b); !strings.Contains(at, want) {
+			t.Errorf("the tip says %q; want %q in it", at, want)
 		}
 	}
-	if strings.Contains(answer.Result.Value, "Drag to zoom") {
-		t.Error("without scripts the page tells how to zoom")
+	if n := number(b, "return document.querySelectorAll('.cross').length"); n != 2 {
+		t.Errorf("%d charts have a line at the pointer; want both", n)
+	}
+	eval[any](b, "document.querySelector('.chart svg[tabindex]').focus()")
+	b.key("\ue012") // an arrow to the left
+	if at := tip(b); !strings.Contains(at, "level 4") || !strings.Contains(at, "55 (48.02 to 61.98)") {
+		t.Errorf("at the arrow key the tip says %q", at)
+	}
+	shown := func() string {
+		return eval[string](b, "return [...document.querySelectorAll('.answer pre')].filter(e => e.checkVisibility()).map(e => e.textContent).join('|')")
+	}
+	if text := shown(); text != "" {
+		t.Errorf("folded, %q is shown", text)
+	}
+	b.click(".tab:not([hidden]) summary")
+	if text := shown(); text != "5+4=|<think>\n5 and 4\n</think>\n9" {
+		t.Errorf("unfolded, %q is shown; want the problem and the answer", text)
+	}
+	b.click(".tab:not([hidden]) .answer:nth-of-type(2) summary")
+	b.click("#reasoning summary")
+	b.shoot("reasoning-unfolded")
+	b.fits()
+	b.quiet()
+}
+
+// Without scripts there are the tables, and all models.
+func lookWithoutScripts(t *testing.T, b *browser, p pages) {
+	b.devtools("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
+	for file, wants := range map[string][]string{
+		p.study:     {"The curves need JavaScript", "91.00 ± 1.00", "Confusion with the teacher", "distilled", "0.93"},
+		p.reasoning: {"The curves need JavaScript", "85.0% [80.4, 89.6]", "wrong, not formed", "labels alone"},
+	} {
+		b.open(file, 360, "light")
+		var answer struct{ Result struct{ Value string } }
+		b.devtools("Runtime.evaluate", map[string]any{"expression": "document.body.innerText"}, &answer)
+		for _, want := range wants {
+			if !strings.Contains(answer.Result.Value, want) {
+				t.Errorf("without scripts the page lacks %q", want)
+			}
+		}
+		if strings.Contains(answer.Result.Value, "Drag to zoom") {
+			t.Error("without scripts the page tells how to zoom")
+		}
 	}
 	b.quiet()
 }

@@ -57,7 +57,9 @@ type panel struct {
 	log         bool      // the values may be drawn on a logarithmic axis
 	share       bool      // the values are percentages, and the axis ends at 0 and 100
 	cut         bool      // what is far below the rest may be off the axis
+	zero        bool      // the axis of y has 0
 	span        []float64 // places that the axis of x has as well
+	places      []tick    // of the axis of x, where they are not nil
 	series      []series
 }
 
@@ -72,8 +74,10 @@ type series struct {
 	dots   int
 	phase  float64 // of the dots, from 0 to 1
 	x, y   []float64
-	// low and high bound a band around y, where they are not nil.
+	// low and high bound a band around y, where they are not nil; with whiskers, it
+	// is a bar at each x.
 	low, high []float64
+	whiskers  bool
 	// Of equal curves, each is drawn for a length in turn.
 	turn, turns int
 }
@@ -146,6 +150,9 @@ func (p panel) legend(c draw.Canvas) vg.Length {
 func (p panel) scales() (x, y scale) {
 	xs := [][]float64{p.span}
 	var all, most [][]float64
+	if p.zero {
+		all = append(all, []float64{0})
+	}
 	for _, s := range p.series {
 		xs, all = append(xs, s.x), append(all, s.y, s.low, s.high)
 		most = append(most, upper(s.y), upper(s.low), upper(s.high))
@@ -171,7 +178,11 @@ func upper(values []float64) []float64 {
 func (p panel) axes(c draw.Canvas, x, y scale) {
 	grid := draw.LineStyle{Color: rule, Width: 0.6}
 	below := style(9.5, grey, text.XCenter, text.YTop)
-	for _, t := range x.ticks() {
+	places := p.places
+	if places == nil {
+		places = x.ticks()
+	}
+	for _, t := range places {
 		at := c.X(x.at(t.value))
 		c.StrokeLine2(grid, at, c.Min.Y, at, c.Max.Y)
 		c.FillText(below, vg.Point{X: at, Y: c.Min.Y - 4}, t.label)
@@ -214,6 +225,10 @@ func (s series) band(c draw.Canvas, x, y scale) {
 	if s.low == nil {
 		return
 	}
+	if s.whiskers {
+		s.whisk(c, x, y)
+		return
+	}
 	fill := color.NRGBA{s.color.R, s.color.G, s.color.B, 0x30}
 	for from, to := range s.runs() {
 		at := outline(s.y, from, to)
@@ -224,6 +239,19 @@ func (s series) band(c draw.Canvas, x, y scale) {
 		}
 		slices.Reverse(high)
 		c.FillPolygon(fill, c.ClipPolygonXY(append(low, high...)))
+	}
+}
+
+// whisk draws the bars from low to high, with a stroke at both ends.
+func (s series) whisk(c draw.Canvas, x, y scale) {
+	const half = vg.Length(2.2)
+	sty := draw.LineStyle{Color: s.color, Width: 1}
+	for i := range s.x {
+		at, low, high := c.X(x.at(s.x[i])), c.Y(y.at(s.low[i])), c.Y(y.at(s.high[i]))
+		c.StrokeLine2(sty, at, low, at, high)
+		for _, end := range []vg.Length{low, high} {
+			c.StrokeLine2(sty, at-half, end, at+half, end)
+		}
 	}
 }
 

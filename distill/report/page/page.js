@@ -159,7 +159,9 @@
 			if (!all.length) return [0, 1];
 			all.sort((p, q) => p - q);
 			let low = all[0];
-			const high = all[all.length - 1], tenth = all[Math.floor(all.length / 10)];
+			const high = all[all.length - 1];
+			if (this.chart.zero) return [0, high];
+			const tenth = all[Math.floor(all.length / 10)];
 			// What is far below the rest runs off the axis.
 			if (this.chart.share && high - tenth < (high - low) / 2) low = tenth;
 			return [low, high];
@@ -183,7 +185,7 @@
 			this.value = px => x0 + (px - m.left) / sx;
 			this.y = v => h - m.bottom - ((log ? Math.log(v > 0 ? v : 1e-300) : v) - y0) * sy;
 			this.domain = [x0, x1];
-			this.yTicks = log ? logTicks(Math.exp(y0), Math.exp(y1)) : linearTicks(y0, y1, 5);
+			this.yTicks = log ? logTicks(Math.exp(y0), Math.exp(y1)) : linearTicks(y0, y1, this.chart.zero ? 6 : 5);
 		}
 
 		draw() {
