@@ -32,6 +32,7 @@ type lab struct {
 	split   data.Split
 	teacher *student.Model
 	said    *teacher.Cache // its logits
+	deep    *teacher.Cache // and what is behind its last stage
 	lesson  lesson
 }
 
@@ -55,6 +56,7 @@ func run(ctx context.Context, log io.Writer, o Options, e effort, methods []meth
 		return err
 	}
 	defer l.said.Close()
+	defer l.deep.Close()
 	outcomes, err := l.study(ctx)
 	if err != nil {
 		return err
@@ -90,21 +92,44 @@ func (l *lab) teach(ctx context.Context) error {
 	return nil
 }
 
-// record writes down the teacher's logits, which most methods want alone. What it
-// sees between its layers is too much to be kept, and it is asked for that.
-func (l *lab) record(ctx context.Context) error {
-	dir := filepath.Join(l.Out, "logits")
+// record writes down what the teacher says, and what is behind its last stage. What
+// is before that is too much to be kept, and it is asked for it.
+func (l *lab) record(ctx context.Context) (err error) {
+	if l.said, err = l.recording(ctx, "logits"); err != nil {
+		return err
+	}
+	l.deep, err = l.recording(ctx, last...)
+	return err
+}
+
+// last are the places behind the last stage.
+var last = []string{"pool", "stage3"}
+
+func (l *lab) recording(ctx context.Context, taps ...string) (*teacher.Cache, error) {
+	dir := filepath.Join(l.Out, taps[0])
 	if !l.Resume {
 		if err := os.RemoveAll(dir); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	rows, err := data.Concat(l.split.Train, l.split.Valid)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.said, err = teacher.Record(ctx, teacher.Of(l.teacher), rows, dir, teacher.Recording{})
-	return err
+	return teacher.Record(ctx, teacher.Of(l.teacher, taps...), rows, dir, teacher.Recording{})
+}
+
+// shows is the teacher as a method looks at it.
+func (l *lab) shows(m method) teacher.Teacher {
+	switch {
+	case m.Family == labels:
+		return nil
+	case m.Family == logits:
+		return l.said
+	case !slices.ContainsFunc(m.At, func(tap string) bool { return !slices.Contains(last, tap) }):
+		return l.deep
+	}
+	return teacher.Of(l.teacher, m.At...)
 }
 
 // study trains a student by each method. A graft is another network than the
@@ -156,14 +181,7 @@ func (l *lab) trial(m method, seed uint64, rate float64) (*distill.Run, error) {
 		return nil, err
 	}
 	run := l.run(model, set, rows, l.epochs, rate, seed)
-	run.Terms, run.Every = m.Terms(l.lesson), 1000
-	switch m.Family {
-	case labels:
-	case logits:
-		run.Teacher = l.said
-	default:
-		run.Teacher = teacher.Of(l.teacher, "logits", "bn1", "bn2", "bn3", "stage1", "stage2", "stage3", "pool")
-	}
+	run.Terms, run.Every, run.Teacher = m.Terms(l.lesson), 1000, l.shows(m)
 	return run, nil
 }
 

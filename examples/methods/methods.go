@@ -19,6 +19,8 @@ type method struct {
 	Name, Family, Paper string
 
 	Terms func(lesson) []distill.Term
+	// At is where it looks at the teacher.
+	At []string
 	// Graft says that the student ends in its teacher's last layer.
 	Graft bool
 }
@@ -55,36 +57,36 @@ var methods = []method{
 	{Name: "Corrected", Family: logits, Paper: "Lan 2024, 2404.03693", Terms: shared(0.9, distill.Corrected{})},
 	{Name: "Order", Family: logits, Paper: "Burges 2005, RankNet", Terms: plus(1, distill.Order{})},
 
-	{Name: "Hint", Family: features, Paper: "Romero 2015, 1412.6550", Terms: plus(100, distill.Hint{Student: "stage2", Teacher: "stage2"})},
-	{Name: "AttentionTransfer", Family: features, Paper: "Zagoruyko 2017, 1612.03928", Terms: staged(2, func(i int, at string) (float64, distill.Loss) {
+	{Name: "Hint", Family: features, Paper: "Romero 2015, 1412.6550", At: []string{"stage2"}, Terms: plus(100, distill.Hint{Student: "stage2", Teacher: "stage2"})},
+	{Name: "AttentionTransfer", Family: features, Paper: "Zagoruyko 2017, 1612.03928", At: []string{"stage1", "stage2"}, Terms: staged(2, func(i int, at string) (float64, distill.Loss) {
 		return 1000, distill.AttentionTransfer{Student: at, Teacher: at}
 	})},
-	{Name: "NST", Family: features, Paper: "Huang 2017, 1707.01219", Terms: staged(2, func(i int, at string) (float64, distill.Loss) {
+	{Name: "NST", Family: features, Paper: "Huang 2017, 1707.01219", At: []string{"stage1", "stage2"}, Terms: staged(2, func(i int, at string) (float64, distill.Loss) {
 		return 50, distill.NST{Student: at, Teacher: at}
 	})},
-	{Name: "VID", Family: features, Paper: "Ahn 2019, 1904.05835", Terms: staged(3, func(i int, at string) (float64, distill.Loss) {
+	{Name: "VID", Family: features, Paper: "Ahn 2019, 1904.05835", At: []string{"stage1", "stage2", "stage3"}, Terms: staged(3, func(i int, at string) (float64, distill.Loss) {
 		return 1, distill.VID{Student: at, Teacher: at}
 	})},
-	{Name: "FSP", Family: features, Paper: "Yim 2017, CVPR", Terms: func(l lesson) []distill.Term {
+	{Name: "FSP", Family: features, Paper: "Yim 2017, CVPR", At: []string{"stage1", "stage2"}, Terms: func(l lesson) []distill.Term {
 		of := distill.FSP{Student: [2]string{"stage1", "stage2"}, Teacher: [2]string{"stage1", "stage2"}}
 		return plus(50, widened{Of: of, Taps: of.Student[:], Width: l.widths[:2]})(l)
 	}},
-	{Name: "OFD", Family: features, Paper: "Heo 2019, 1904.01866", Terms: func(l lesson) []distill.Term {
+	{Name: "OFD", Family: features, Paper: "Heo 2019, 1904.01866", At: []string{"bn1", "bn2", "bn3"}, Terms: func(l lesson) []distill.Term {
 		return staged(3, func(i int, at string) (float64, distill.Loss) {
 			norm := fmt.Sprint("bn", i+1)
 			return []float64{2.5e-4, 5e-4, 1e-3}[i], distill.OFD{Student: norm, Teacher: norm, Margin: l.margins[i]}
 		})(l)
 	}},
-	{Name: "ReviewKD", Family: features, Paper: "Chen 2021, 2104.09044", Terms: rising(1, distill.ReviewKD{
+	{Name: "ReviewKD", Family: features, Paper: "Chen 2021, 2104.09044", At: []string{"stage1", "stage2", "stage3"}, Terms: rising(1, distill.ReviewKD{
 		Student: []string{"stage1", "stage2", "stage3"}, Teacher: []string{"stage1", "stage2", "stage3"},
 	})},
-	{Name: "SimKD", Family: features, Paper: "Chen 2022, 2203.14001", Terms: only(distill.SimKD{Teacher: "stage3"}), Graft: true},
+	{Name: "SimKD", Family: features, Paper: "Chen 2022, 2203.14001", At: []string{"stage3"}, Terms: only(distill.SimKD{Teacher: "stage3"}), Graft: true},
 
-	{Name: "SimilarityPreserving", Family: relations, Paper: "Tung 2019, 1907.09682", Terms: plus(3000, distill.SimilarityPreserving{Student: "stage3", Teacher: "stage3"})},
-	{Name: "RKD", Family: relations, Paper: "Park 2019, 1904.05068", Terms: plus(1, distill.RKD{Student: "pool", Teacher: "pool"})},
-	{Name: "PKT", Family: relations, Paper: "Passalis 2018, 1803.10837", Terms: plus(30000, distill.PKT{Student: "pool", Teacher: "pool"})},
-	{Name: "CorrelationCongruence", Family: relations, Paper: "Peng 2019, ICCV", Terms: plus(0.02, distill.CorrelationCongruence{Student: "pool", Teacher: "pool", Unit: true})},
-	{Name: "CRD", Family: relations, Paper: "Tian 2020, 1910.10699", Terms: plus(0.8, distill.CRD{Student: "pool", Teacher: "pool", Negatives: 1024, Width: 32})},
+	{Name: "SimilarityPreserving", Family: relations, Paper: "Tung 2019, 1907.09682", At: []string{"stage3"}, Terms: plus(3000, distill.SimilarityPreserving{Student: "stage3", Teacher: "stage3"})},
+	{Name: "RKD", Family: relations, Paper: "Park 2019, 1904.05068", At: []string{"pool"}, Terms: plus(1, distill.RKD{Student: "pool", Teacher: "pool"})},
+	{Name: "PKT", Family: relations, Paper: "Passalis 2018, 1803.10837", At: []string{"pool"}, Terms: plus(30000, distill.PKT{Student: "pool", Teacher: "pool"})},
+	{Name: "CorrelationCongruence", Family: relations, Paper: "Peng 2019, ICCV", At: []string{"pool"}, Terms: plus(0.02, distill.CorrelationCongruence{Student: "pool", Teacher: "pool", Unit: true})},
+	{Name: "CRD", Family: relations, Paper: "Tian 2020, 1910.10699", At: []string{"pool"}, Terms: plus(0.8, distill.CRD{Student: "pool", Teacher: "pool", Negatives: 1024, Width: 32})},
 }
 
 // only is a loss alone.

@@ -93,21 +93,33 @@ func Partial(z, t *gorgonia.Node, margin []float64) (*gorgonia.Node, error) {
 
 func partial[F kernel.Float](margin []float64) pairFunc[F] {
 	return func(value, grad, z, t []F) {
-		clear(grad)
 		row := len(z) / len(value)
-		for r := range value {
-			sum := 0.0
-			for i := range row {
-				z, t := float64(z[r*row+i]), float64(t[r*row+i])
-				target := max(t, margin[i/(row/len(margin))])
-				if t > 0 || z > target {
-					sum += (z - target) * (z - target)
-					grad[r*row+i] = F(2 * (z - target))
+		size := row / len(margin)
+		kernel.Rows(len(value), 4*row, func(from, to int) {
+			for r := from; r < to; r++ {
+				sum := 0.0
+				for c, m := range margin {
+					at := r*row + c*size
+					sum = partialOf(grad[at:at+size], z[at:at+size], t[at:at+size], m, sum)
 				}
+				value[r] = F(sum)
 			}
-			value[r] = F(sum)
-		}
+		})
 	}
+}
+
+// partialOf is sum and what the elements of a channel add to it.
+func partialOf[F kernel.Float](grad, z, t []F, margin, sum float64) float64 {
+	for i, z := range z {
+		t := float64(t[i])
+		d := float64(z) - max(t, margin)
+		if t <= 0 {
+			d = max(d, 0)
+		}
+		sum += float64(d * d)
+		grad[i] = F(2 * d)
+	}
+	return sum
 }
 
 // Gate is x·g₀ + y·g₁ for maps x and y (B, C, H, W) and two gates of each pixel,
