@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -285,4 +286,54 @@ func TestAttendOfLargeScores(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Texts of any length that stand one after the other are as each is alone, forward
+// and backward, to the last bit.
+func TestAttendTexts(t *testing.T) {
+	texts := []int{0, 5, 6, 43, 111}
+	paths(t, func(t *testing.T) {
+		for i, a := range attentions {
+			a.Queries, a.Keys = 37, 37 // of each of 3 samples, which are 111 rows
+			rotary := NewRotary[float32](68, a.Width-2, theta, true)
+			threaded(func(threads int) {
+				x := newAttended(a, rotary, uint64(i))
+				q, k, v := Positions[float32]{x.q, x.apartQ}, Positions[float32]{x.k, x.apartK}, Positions[float32]{x.v, x.apartV}
+				dy := Positions[float32]{x.dy, x.apartY}
+				AttendTexts(Positions[float32]{x.y, x.apartY}, x.lse, q, k, v, texts, a, rotary)
+				AttendTextsGrad(Positions[float32]{x.dq, x.apartQ}, Positions[float32]{x.dk, x.apartK}, Positions[float32]{x.dv, x.apartV},
+					x.lse, q, k, v, dy, texts, a, rotary)
+				z := newAttended(a, rotary, uint64(i))
+				for n, row := range texts[:len(texts)-1] {
+					a := a
+					a.Queries = texts[n+1] - row
+					a.Keys = a.Queries
+					from := func(p Positions[float32]) Positions[float32] { return Positions[float32]{p.Data[row*p.Apart:], p.Apart} }
+					Attend(from(Positions[float32]{z.y, z.apartY}), z.lse[row*a.Heads:], from(q), from(k), from(v), 1, a, rotary)
+					AttendGrad(from(Positions[float32]{z.dq, z.apartQ}), from(Positions[float32]{z.dk, z.apartK}), from(Positions[float32]{z.dv, z.apartV}),
+						z.lse[row*a.Heads:], from(q), from(k), from(v), from(dy), 1, a, rotary)
+				}
+				for j, got := range [][]float32{x.y, x.lse, x.dq, x.dk, x.dv} {
+					if want := [][]float32{z.y, z.lse, z.dq, z.dk, z.dv}[j]; !same(got, want) {
+						t.Fatalf("attention %d: output %d is another alone, with %d threads", i, j, threads)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestTexts(t *testing.T) {
+	for _, test := range []struct{ numbers, want []int }{
+		{nil, []int{0, 5, 10, 15}},
+		{[]int{1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 1, 2, 3, 3, 1}, []int{0, 3, 5, 7, 10, 11, 12, 14, 15}},
+		{make([]int, 15), []int{0, 5, 10, 15}},
+	} {
+		if got := Texts(nil, test.numbers, 3, 5); !slices.Equal(got, test.want) {
+			t.Errorf("texts are %v; want %v", got, test.want)
+		}
+	}
+	if got := Texts(nil, []float64{1, math.NaN(), math.NaN(), 2}, 1, 4); !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
+		t.Errorf("texts are %v; want one for each position", got)
+	}
 }
