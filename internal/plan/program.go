@@ -37,7 +37,8 @@ type call[F kernel.Float] struct {
 	size int
 	by   kernel.Channels
 
-	rotary *kernel.Rotary[F] // of attention, nil for none
+	rotary  *kernel.Rotary[F] // of attention, nil for none
+	experts []kernel.Expert[F]
 }
 
 // A Weight is the w (out, in) of linear steps, in a form of its own.

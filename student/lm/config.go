@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // What Config.Type knows.
@@ -142,3 +144,8 @@ func (c Config) checkParts() error {
 
 // scale is that of scores, so that their spread does not grow with the width.
 func scale(width int) float64 { return 1 / math.Sqrt(float64(width)) }
+
+// angles are those of rotary positions.
+func (c Config) angles() kernel.Angles {
+	return kernel.Angles{Width: c.HeadWidth, Theta: c.Theta, Beside: c.Latent != nil}
+}

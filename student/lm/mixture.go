@@ -79,7 +79,7 @@ func (n *network) mixture(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 	gate := b.Scope("gate")
 	z := b.Linear(x, gate.Param("weight", n.init, n.Experts, n.Width), nil, student.Identity)
 	w := n.route(gate, z, r)
-	balance := b.Op(graph.Balance(z, w, r))
+	balance := b.Op(graph.Balance(z, w, n.segments, r))
 	if n.balance != nil {
 		balance = b.Add(n.balance, balance, student.Identity)
 	}
@@ -101,9 +101,14 @@ func (n *network) mixture(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 // route is the weights of experts, whose bias moves with training.
 func (n *network) route(b *student.Builder, z *gorgonia.Node, r kernel.Routing) *gorgonia.Node {
 	bias, node := b.Buffer("e_score_correction_bias", student.Zeros, r.Experts)
-	w, loads, err := graph.Route(z, node, b.Valid(), r)
+	var mask *gorgonia.Node // of tokens that are counted
+	moves := b.Training() && n.BiasStep > 0
+	if moves {
+		mask = b.Valid()
+	}
+	w, loads, err := graph.Route(z, node, mask, n.segments, r)
 	w = b.Op(w, err)
-	if b.Training() && n.BiasStep > 0 {
+	if moves {
 		b.After(w, func() { level(bias, loads, n.BiasStep) })
 	}
 	return w
