@@ -88,7 +88,9 @@ func (c Config) Forward(b *student.Builder, in student.Taps) student.Taps {
 	}
 	b.Check(c.checkPositions(ids.Shape()[1]))
 	n := c.network(b, ids.Shape()[1])
-	n.segments = in[Segment]
+	if n.segments = in[Segment]; n.segments != nil && (!n.segments.Shape().Eq(ids.Shape()) || n.segments.Dtype() != tensor.Int) {
+		b.Check(fmt.Errorf("the input %q is %v of %v; want the shape of %q, of int", Segment, n.segments.Shape(), n.segments.Dtype(), data.Input))
+	}
 	root := b.Scope("model")
 	table := root.Scope("embed_tokens").Param("weight", n.init, c.Vocab, c.Width)
 	embedded := root.Embed(table, ids)

@@ -22,9 +22,11 @@ import (
 
 // variants are models with each of the parts that there are.
 var variants = map[string]lm.Config{
-	"llama":   {Vocab: 11, Width: 24, Inner: 20, Layers: 3, Heads: 6, KeyHeads: 2, Context: 90},
-	"biases":  {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, HeadWidth: 10, Context: 90, Bias: true},
-	"qwen2":   {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90, Tied: true},
+	"llama":  {Vocab: 11, Width: 24, Inner: 20, Layers: 3, Heads: 6, KeyHeads: 2, Context: 90},
+	"biases": {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, HeadWidth: 10, Context: 90, Bias: true},
+	"qwen2":  {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90, Tied: true},
+	"stretched": {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90,
+		Stretch: &lm.Stretch{Kind: lm.Llama3, Factor: 8, Low: 1, High: 4, Trained: 500}},
 	"latent":  {Vocab: 13, Width: 20, Inner: 18, Layers: 2, Heads: 3, Context: 90, Latent: &lm.Latent{Rank: 7, Plain: 5, Turned: 4, Values: 6}},
 	"experts": {Vocab: 13, Width: 20, Inner: 18, Layers: 2, Heads: 5, Context: 90, Mixture: &lm.Mixture{Experts: 5, Each: 2, ExpertWidth: 9, Factor: 1.5}},
 	"every": {

@@ -259,6 +259,9 @@ func (r reference) compareGrads(t testing.TB, p training, off float64) {
 func TestTrajectoriesMatchPyTorch(t *testing.T) {
 	for _, r := range references(t) {
 		t.Run(r.Name, func(t *testing.T) {
+			if len(r.Losses) != 50 {
+				t.Fatalf("there are %d steps; want 50", len(r.Losses))
+			}
 			m := r.model(tensor.Float64)
 			p := r.training(t, m)
 			w := adamW{}
