@@ -79,7 +79,7 @@ func TestLoadShardsRefuses(t *testing.T) {
 	const norm, head = "model.norm.weight", "lm_head.weight"
 	m := must(lm.New(small, positions, 1))
 	for want, change := range map[string]struct{ put, index map[string]string }{
-		"model.safetensors.index.json: weight_map does not have model.norm.weight": {nil, map[string]string{norm: "none"}},
+		"model.safetensors.index.json: weight_map does not have model.norm.weight":                {nil, map[string]string{norm: "none"}},
 		first + " has model.norm.weight, which model.safetensors.index.json says is in " + second: {map[string]string{norm: first}, nil},
 		first + ": student: load: the file and the model do not fit:\n\tthe file does not have lm_head.weight": {
 			nil, map[string]string{head: first},
