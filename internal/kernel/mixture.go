@@ -227,37 +227,50 @@ type Expert[F Float] struct {
 // the rows of an expert at a time, so that scratch does not grow with their number.
 func Mix[F Float](y, x, w []F, experts []Expert[F], width int) {
 	inner := experts[0].Inner
-	most := max(1, min(64, 1<<20/(2*inner)))
-	scratch := borrow[F](most * (2*width + 3*inner))
+	m := mixing[F]{width: width, most: max(1, min(mixRows, 1<<20/(2*inner)))}
+	scratch := borrow[F](m.most * (2*width + 3*inner))
 	defer giveBack(scratch)
-	m := mixing[F]{some: (*scratch)[:most*width], made: (*scratch)[most*width : 2*most*width], rest: (*scratch)[2*most*width:]}
-	asked, rows := make([]int, 0, most), len(x)/width
+	m.some, m.made, m.rest = (*scratch)[:m.most*width], (*scratch)[m.most*width:2*m.most*width], (*scratch)[2*m.most*width:]
 	clear(y)
 	for e := range experts {
-		for r := range rows {
-			if w[r*len(experts)+e] != 0 {
-				copy(m.some[len(asked)*width:], x[r*width:(r+1)*width])
-				asked = append(asked, r)
+		m.ask(y, x, w, experts, e)
+	}
+}
+
+// mixRows is how many rows go through an expert at once, at most.
+const mixRows = 64
+
+// mixing is scratch: rows that go to an expert, what it makes of them, and what comes
+// between.
+type mixing[F Float] struct {
+	width, most      int
+	some, made, rest []F
+	asked            [mixRows]int // where the rows are
+}
+
+// ask adds what expert e makes of the rows that go to it.
+func (m *mixing[F]) ask(y, x, w []F, experts []Expert[F], e int) {
+	n, rows := 0, len(x)/m.width
+	for r := range rows {
+		if w[r*len(experts)+e] != 0 {
+			copy(m.some[n*m.width:], x[r*m.width:(r+1)*m.width])
+			m.asked[n] = r
+			n++
+		}
+		if n == m.most || r == rows-1 && n > 0 {
+			m.answer(&experts[e], n)
+			for i, r := range m.asked[:n] {
+				addScaled(y[r*m.width:(r+1)*m.width], m.made[i*m.width:(i+1)*m.width], w[r*len(experts)+e])
 			}
-			if len(asked) > 0 && (len(asked) == most || r == rows-1) {
-				m.answer(&experts[e], len(asked), inner)
-				for i, r := range asked {
-					addScaled(y[r*width:(r+1)*width], m.made[i*width:(i+1)*width], w[r*len(experts)+e])
-				}
-				asked = asked[:0]
-			}
+			n = 0
 		}
 	}
 }
 
-// mixing is scratch: rows that go to an expert, what it makes of them, and what comes
-// between.
-type mixing[F Float] struct{ some, made, rest []F }
-
-func (m *mixing[F]) answer(e *Expert[F], rows, inner int) {
-	sides, between := m.rest[:rows*2*inner], m.rest[rows*2*inner:][:rows*inner]
+func (m *mixing[F]) answer(e *Expert[F], rows int) {
+	sides, between := m.rest[:rows*2*e.Inner], m.rest[rows*2*e.Inner:][:rows*e.Inner]
 	e.Sides.Linear(sides, m.some, nil, rows, Identity)
-	SwiGLU(between, sides, inner)
+	SwiGLU(between, sides, e.Inner)
 	e.Back.Linear(m.made, between, nil, rows, Identity)
 }
 
