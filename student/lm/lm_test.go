@@ -385,6 +385,32 @@ func TestInfer(t *testing.T) {
 	}
 }
 
+// Weights of fewer bits are those of experts and of latent attention as well.
+func TestInferPrecisions(t *testing.T) {
+	for _, r := range references(t) {
+		m := r.model(tensor.Float32)
+		var file bytes.Buffer
+		if err := m.Save(&file); err != nil {
+			t.Fatal(err)
+		}
+		v := ids(r.Config.Vocab)
+		want := widened(must(m.Predict(inputs(v)))["logits"])
+		for precision, most := range map[infer.Precision]float64{infer.Float16: 0.01, infer.Int8: 0.2} {
+			p, err := precision.Load(bytes.NewReader(file.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := []float64{}
+			for _, z := range must(p.Run(map[string][]float32{data.Input: asFloats(v)}))["logits"] {
+				got = append(got, float64(z))
+			}
+			if off := apart(got, want); !(off > 1e-6 && off < most) {
+				t.Errorf("%s in %v: logits are off by %v of the largest; want less than %v, and some", r.Name, precision, off, most)
+			}
+		}
+	}
+}
+
 // everything is all that a model says.
 func everything(m *student.Model, batch data.Batch) data.Signals {
 	return must(m.Predict(batch, slices.Sorted(maps.Keys(m.Taps()))...))

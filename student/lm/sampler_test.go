@@ -488,3 +488,37 @@ func TestGenerateAllocates(t *testing.T) {
 		}
 	}
 }
+
+// kept is the memory of a sampler that has answered so many prompts of so many ids
+// altogether.
+func kept(t *testing.T, c lm.Config, batch, length int) float64 {
+	t.Helper()
+	c.Context = length
+	m := must(lm.New(c, 3, 1))
+	s := must(lm.NewSampler(m, lm.Sampling{Batch: batch}))
+	some := slices.Repeat([][]int{sequence(c.Vocab, length-1, 1)}, batch)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	must(s.Generate(t.Context(), some))
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(s)
+	return float64(after.HeapAlloc) - float64(before.HeapAlloc)
+}
+
+// What a sampler keeps is linear in the batch and in the length, and of latent
+// attention it keeps the short vectors alone.
+func TestSamplerMemory(t *testing.T) {
+	latent := lm.Config{Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 12, Latent: &lm.Latent{Rank: 8, Plain: 8, Turned: 8, Values: 16}}
+	plain := lm.Config{Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 12, HeadWidth: 16}
+	base := kept(t, plain, 64, 64)
+	for name, n := range map[string]float64{"batch": kept(t, plain, 256, 64), "length": kept(t, plain, 64, 256)} {
+		if n > 4.2*base {
+			t.Errorf("%s: %.0f bytes became %.0f; want 4.2 times as many at most", name, base, n)
+		}
+	}
+	if n := kept(t, latent, 64, 64); n > base/4 {
+		t.Errorf("latent attention keeps %.0f bytes, and all heads %.0f; want a quarter at most", n, base)
+	}
+}

@@ -38,6 +38,7 @@ CASES = {
     "experts": dict(model_type="deepseek_v3", first_k_dense_replace=1, **EXPERTS),
     "experts in groups": dict(model_type="deepseek_v3", n_shared_experts=0, n_group=3, topk_group=2, norm_topk_prob=True,
                               **{k: v for k, v in EXPERTS.items() if k != "n_shared_experts"}),
+    "experts balanced": dict(model_type="deepseek_v3", norm_topk_prob=True, bias_update_speed=0.01, **EXPERTS),
     "latent": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=0, **LATENT),
     "ahead": dict(num_nextn_predict_layers=2, model_type="deepseek_v3"),
     "deepseek": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=9, num_nextn_predict_layers=1,
@@ -75,6 +76,7 @@ class Model:
 
     def __init__(self, config):
         self.c, self.params, self.balance = config, {}, 0
+        self.bias, self.loads = {}, {}
 
     def param(self, name, *shape):
         if name not in self.params:
@@ -170,13 +172,15 @@ class Model:
         c = self.c
         count, each = c["n_routed_experts"], c["num_experts_per_tok"]
         suits = torch.sigmoid(x @ self.param(name + ".gate.weight", count, x.shape[-1]).T)
-        choice = suits.detach() + parameter(name + ".gate.e_score_correction_bias", count)
+        bias = self.bias.setdefault(name, parameter(name + ".gate.e_score_correction_bias", count))
+        choice = suits.detach() + bias
         groups, kept = c.get("n_group", 1), c.get("topk_group", 1)
         parts = choice.unflatten(-1, (groups, -1))
         best = parts.topk(2, -1)[0].sum(-1).topk(kept, -1)[1]
         away = torch.ones(parts.shape[:-1], dtype=torch.bool).scatter(-1, best, False)
         choice = parts.masked_fill(away[..., None], -math.inf).flatten(-2)
         chosen = torch.zeros_like(choice).scatter(-1, choice.topk(each, -1)[1], 1.0)
+        self.loads[name] = chosen.flatten(0, 1).sum(0)
         weights = suits * chosen
         if c.get("norm_topk_prob"):
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
@@ -218,6 +222,11 @@ class Model:
             all.append(F.pad(z[:, :-k], (0, 0, k, 0)))
         return all
 
+    def level(self):
+        """Moves the bias of each expert by a step, up where fewer tokens than the mean went to it."""
+        for name, loads in self.loads.items():
+            self.bias[name] += self.c.get("bias_update_speed", 0) * torch.sign(loads.mean() - loads)
+
     def loss(self, ids, labels):
         """Cross entropy, with 0.3 times that of each head ahead, and 0.1 times the balance."""
         logits = self.forward(ids)
@@ -247,6 +256,7 @@ def case(name, change):
         loss = model.loss(ids, labels)[1]
         loss.backward()
         optimizer.step()
+        model.level()
         losses.append(loss.item())
     return {**result, "losses": losses, "final": model.forward(ids)[0].flatten().tolist()}
 
