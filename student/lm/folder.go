@@ -153,12 +153,9 @@ var architectures = map[string]string{Llama: "LlamaForCausalLM", Qwen2: "Qwen2Fo
 // Save writes a model that New or Load made to a folder, which it makes if there is
 // none, in the layout that [Load] and Hugging Face's transformers read.
 func Save(dir string, m *student.Model) error {
-	if m == nil {
-		return errNilModel
-	}
-	c, ok := m.Module().(Config)
-	if !ok {
-		return fmt.Errorf("lm: save: the module is a %T; want a Config", m.Module())
+	c, err := configOf(m)
+	if err != nil {
+		return err
 	}
 	c = c.defaults()
 	f := file{Config: c, Architectures: []string{architectures[c.Type]}, Act: "silu", Dtype: m.Dtype().String()}

@@ -67,6 +67,45 @@ func NewOf(c Config, positions int, d tensor.Dtype, seed uint64) (*student.Model
 	return student.NewOf(c, Spec(positions), d, seed)
 }
 
+// For is a model that New or Load made, with a copy of its parameters, for other
+// inputs: sequences of another length, or of packed texts, which have [Segment].
+//
+//	model, err := lm.For(loaded, set.Spec())
+func For(m *student.Model, in data.Spec) (*student.Model, error) {
+	c, err := configOf(m)
+	if err != nil {
+		return nil, err
+	}
+	n, err := student.NewOf(c, in, m.Dtype(), 0)
+	if err != nil {
+		return nil, err
+	}
+	from := map[string]*student.Param{}
+	for p := range m.Params() {
+		from[p.Name] = p
+	}
+	for p := range n.Params() {
+		p.Frozen = from[p.Name].Frozen
+		if err := tensor.Copy(p.Value, from[p.Name].Value); err != nil {
+			return nil, fmt.Errorf("lm: %w", err)
+		}
+		p.Touch()
+	}
+	return n, nil
+}
+
+// configOf is the Config of a model that New or Load made.
+func configOf(m *student.Model) (Config, error) {
+	if m == nil {
+		return Config{}, errNilModel
+	}
+	c, ok := m.Module().(Config)
+	if !ok {
+		return c, fmt.Errorf("lm: the module of the model is a %T; want a Config", m.Module())
+	}
+	return c, nil
+}
+
 // Spec describes the inputs of a model for sequences of so many positions.
 func Spec(positions int) data.Spec {
 	return data.Spec{In: map[string]data.Field{data.Input: {Shape: tensor.Shape{positions}, Dtype: tensor.Int}}}

@@ -259,7 +259,7 @@ func TestSaveRefuses(t *testing.T) {
 	net := student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
 		return student.Taps{"logits": b.Layer("embed", student.Embedding{Size: 3, Width: 4}, in[data.Input])}
 	})
-	if err := lm.Save(t.TempDir(), must(student.New(net, lm.Spec(3), 1))); err == nil || !strings.Contains(err.Error(), "the module is a student.ModuleFunc; want a Config") {
+	if err := lm.Save(t.TempDir(), must(student.New(net, lm.Spec(3), 1))); err == nil || !strings.Contains(err.Error(), "the module of the model is a student.ModuleFunc; want a Config") {
 		t.Errorf("error %v", err)
 	}
 }

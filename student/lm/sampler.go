@@ -103,12 +103,9 @@ type generator interface {
 // NewSampler is a sampler of a model that [New] or [Load] made. Heads ahead are not
 // asked.
 func NewSampler(m *student.Model, s Sampling) (*Sampler, error) {
-	if m == nil {
-		return nil, errNilModel
-	}
-	c, ok := m.Module().(Config)
-	if !ok {
-		return nil, fmt.Errorf("lm: the module of the model is a %T; want a Config", m.Module())
+	c, err := configOf(m)
+	if err != nil {
+		return nil, err
 	}
 	c, s = c.defaults(), s.defaults()
 	if err := s.validate(c); err != nil {

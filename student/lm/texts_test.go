@@ -116,3 +116,51 @@ func TestSegmentsRefuse(t *testing.T) {
 		}
 	}
 }
+
+// A model for other inputs says the same, and learns alone. What it has no use for, a
+// saved one does not ask for.
+func TestFor(t *testing.T) {
+	m := must(lm.New(every, positions, 1))
+	for p := range m.Params() {
+		p.Frozen = strings.Contains(p.Name, "norm")
+	}
+	before := m.Fingerprint()
+	spec := segmented(5)
+	spec.In[text.Position] = spec.In[data.Input]
+	n, err := lm.For(m, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := ids(every.Vocab).Ints()
+	short := slices.Concat(v[:5], v[positions:positions+5])
+	shaped := func(v []int) *tensor.Dense { return tensor.New(tensor.WithShape(2, 5), tensor.WithBacking(v)) }
+	batch := data.Batch{N: 2, ID: make([]data.ID, 2), In: data.Signals{
+		data.Input: shaped(short), lm.Segment: shaped(make([]int, 10)), text.Position: shaped(make([]int, 10)),
+	}}
+	got := must(n.Predict(batch))["logits"].Float32s()
+	want := logits(t, m, v, 3)
+	size := 5 * every.Vocab
+	if !slices.Equal(got[:size], want[:size]) || !slices.Equal(got[size:], want[positions*every.Vocab:][:size]) {
+		t.Error("it says something else")
+	}
+	said := must(inferred(t, n).Run(map[string][]float32{data.Input: asFloats(shaped(short)), lm.Segment: make([]float32, 10)}))
+	if !slices.Equal(said["logits"], got) {
+		t.Error("a saved one says something else")
+	}
+	for p := range n.Params() {
+		if p.Frozen != strings.Contains(p.Name, "norm") {
+			t.Errorf("%s is frozen: %v", p.Name, p.Frozen)
+		}
+		p.Value.Float32s()[0]++
+		p.Touch()
+	}
+	if m.Fingerprint() != before {
+		t.Error("it shares parameters with the other")
+	}
+	if _, err := lm.For(nil, spec); err == nil || err.Error() != "lm: the model is nil; want one that New or Load made" {
+		t.Errorf("error %v", err)
+	}
+	if _, err := lm.For(m, lm.Spec(10)); err == nil || !strings.Contains(err.Error(), "sequences have 10 positions") {
+		t.Errorf("error %v", err)
+	}
+}
