@@ -93,6 +93,7 @@ func TestMixed(t *testing.T) {
 	kernel.AttendTexts(kernel.Positions[float64]{Data: y, Apart: 6}, nil, qs, ks, vs, texts, a.kernel(5),
 		kernel.NewRotary[float64](5, kernel.Angles{Width: 4, Theta: 100, Beside: true, Stretch: a.Stretch}))
 	near(t, "y", m.Value(13, 2), y)
+	m.Run(0) // which has no texts
 }
 
 func TestValidateRefusesMixed(t *testing.T) {

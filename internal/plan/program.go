@@ -239,6 +239,9 @@ func (m *Machine[F]) Result(i, rows int) []F {
 
 // Run computes every step from the inputs, of which rows samples are valid.
 func (m *Machine[F]) Run(rows int) {
+	if rows == 0 {
+		return
+	}
 	inputs := len(m.values) - len(m.program.calls)
 	for i := range m.values {
 		switch m.values[i] = m.bound[i]; {

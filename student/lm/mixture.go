@@ -22,6 +22,8 @@ import (
 //	distill.LossFunc(func(_ *student.Builder, l distill.Lesson) distill.Rows {
 //		return distill.Rows{Value: l.Student["balance"]}
 //	})
+//
+// Both count padding as they do tokens, unless the inputs have [Segment].
 type Mixture struct {
 	Experts     int `json:"n_routed_experts"`      // how many there are
 	Each        int `json:"num_experts_per_tok"`   // how many a token goes to
