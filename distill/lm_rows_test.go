@@ -101,6 +101,24 @@ func TestPackedTextsTrainAsSeparateOnes(t *testing.T) {
 	}
 }
 
+// A teacher of another vocabulary that has as many tokens is found before the first
+// step: what it says of validation data is wrong.
+func TestTeacherOfAnotherVocabulary(t *testing.T) {
+	rows := func(digits string) data.Set {
+		return must(text.Sequences{Tokenizer: must(text.NewCharacters(digits)), Context: 14}.Of(sums))
+	}
+	ours, theirs := rows("0123456789+="), rows("=5+317092468")
+	master := sumsRun(languages["llama"], theirs)
+	master.Teacher, master.Terms, master.MaxSteps, master.Optimizer = nil, Hinton(1, 0)[:1], 200, Adam{Rate: Constant(0.02)}
+	fit(t, master)
+	for set, want := range map[data.Set]string{theirs: "", ours: "Run.AnyTeacher"} {
+		r := sumsRun(languages["llama"], set)
+		r.Teacher, r.Valid, r.MaxSteps, r.AnyTeacher = teacher.Of(master.Student), r.Train, 1, false
+		_, err := r.Fit(t.Context())
+		checkError(t, err, want)
+	}
+}
+
 // changed is a teacher whose logits (N, T, C) were changed for tokens.
 func changed(of teacher.Teacher, change func(b data.Batch, z []float64, tokens, classes int) []float64) teacher.Teacher {
 	return teacher.Func{Says: must(of.Card()), Do: func(ctx context.Context, b data.Batch) (data.Signals, error) {

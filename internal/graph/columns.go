@@ -96,7 +96,7 @@ func Shift(x, segments *gorgonia.Node, by int) (*gorgonia.Node, error) {
 }
 
 func shift[F kernel.Float](x *gorgonia.Node, t *texts, by int) (*gorgonia.Node, error) {
-	size := x.Shape()[2:].TotalSize()
+	size := x.Shape().TotalSize() / (t.samples * t.positions)
 	o := &op{name: "shift", shape: x.Shape()}
 	in := t.after(o, x)
 	o.lower = &plan.Step{Op: "shift", By: by, Shape: sample(o.shape)}

@@ -19,10 +19,9 @@
 //
 // What a position comes to depends on those before it alone: neither what stands
 // behind it, nor the other samples of a batch, change it. With the input [Segment],
-// which [data/text.Sequences] makes of packed texts, it depends on those of its text
-// alone. Memory is linear in the
-// batch and in the length: attention keeps one number for each head and position,
-// and computes scores again for its gradient.
+// which text.Sequences makes of packed texts, it depends on those of its text alone.
+// Memory is linear in the batch and in the length: attention keeps one number for
+// each head and position, and computes scores again for its gradient.
 //
 // Refused are sequences longer than the context, ids that the vocabulary does not
 // have, and configurations that mean something else than what is computed here.

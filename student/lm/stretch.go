@@ -21,10 +21,12 @@ const (
 // A Stretch makes the frequencies of rotary positions lower, for longer sequences
 // than a model was trained on: config.json's rope_scaling.
 type Stretch struct {
-	Kind    string  `json:"rope_type"` // one of the above
-	Factor  float64 `json:"factor"`    // 1 or more
+	Kind   string  `json:"rope_type"` // one of the above
+	Factor float64 `json:"factor"`    // what frequencies are divided by, 1 or more
+	// Low and High are turns in Trained positions, Low above 0 and High above it, and
+	// Trained is how many a sequence had in training: of Llama3 alone.
 	Low     float64 `json:"low_freq_factor,omitempty"`
-	High    float64 `json:"high_freq_factor,omitempty"` // above Low
+	High    float64 `json:"high_freq_factor,omitempty"`
 	Trained int     `json:"original_max_position_embeddings,omitempty"`
 }
 
