@@ -31,10 +31,15 @@ func (l Lesson) distribution(loss, tap string) *gorgonia.Node {
 // distributions are the student's logits and all of the teacher's, (R, C) both.
 func (l Lesson) distributions(loss, tap, signal string) (s, t *gorgonia.Node) {
 	s, t = l.distribution(loss, tap), l.Dense(orLogits(signal))
+	l.sameClasses(loss, s, t)
+	return s, t
+}
+
+// sameClasses ends the build where logits are of other classes, or rows.
+func (l Lesson) sameClasses(loss string, s, t *gorgonia.Node) {
 	if !slices.Equal(s.Shape(), t.Shape()) {
 		l.b.Check(fmt.Errorf("the student's logits are %v and the teacher's %v; %s wants the same classes: take UniversalLogit for others", s.Shape(), t.Shape(), loss))
 	}
-	return s, t
 }
 
 // classes are the labels, (R) of int.

@@ -29,6 +29,7 @@ func (k KL) Loss(b *student.Builder, l Lesson) Rows {
 	if t.Dense == nil {
 		return Rows{Value: b.Op(graph.TopKL(s, t.Top, t.ID, t.LSE, temp, t.Temps))}
 	}
+	l.sameClasses("KL", s, t.Dense)
 	return Rows{Value: b.Op(graph.KL(s, t.Dense, temp))}
 }
 

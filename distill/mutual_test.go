@@ -294,21 +294,21 @@ func TestEvaluateRefuses(t *testing.T) {
 		loss Loss
 		c    Case
 	}{
-		`distill: Run.Terms[0].Loss of "loss" is nil`:     {nil, Case{Student: z(3, 4)}},
-		"distill: Case.Student is empty":                  {KL{}, Case{}},
-		`Case.Student "logits" is no batch`:               {KL{}, Case{Student: data.Signals{"logits": nil}}},
-		`Case.Student "logits" is no batch of floats`:     {KL{}, Case{Student: data.Signals{"logits": view}}},
-		`Case.Student "other" is no batch of floats like`: {KL{}, Case{Student: data.Signals{"logits": dense[float32](nil, 3, 4), "other": dense[float32](nil, 5, 4)}}},
-		`Case.Teacher "logits" is no batch of 3 samples`:  {KL{}, Case{Student: z(3, 4), Teacher: z(5, 4)}},
-		"the target is (3, 5), the student's side (3, 4)": {KL{}, Case{Student: z(3, 4), Teacher: z(3, 5)}},
-		`no signal of the teacher is called "logits"`:     {KL{}, Case{Student: z(3, 4)}},
-		"CrossEntropy wants some":                         {CrossEntropy{}, Case{Student: z(3, 4)}},
-		"the labels of a batch of 3 are (2) of int":       {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1)}},
-		"labels (5) and weights (3)":                      {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2, 3, 0)}},
-		"the label of sample 1 is 4; want -1 to 3":        {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 4, 2)}},
-		"the weights of a batch of 3 are (3) of float64":  {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2), Weight: dense[float64](nil, 3)}},
-		"distill: Case.Weight is of 4 samples; want 3":    {MSE{}, Case{Student: z(3, 4), Teacher: z(3, 4), Weight: dense[float32](nil, 4)}},
-		"the loss panicked":                               {panics{}, Case{Student: z(3, 4)}},
+		`distill: Run.Terms[0].Loss of "loss" is nil`:                                         {nil, Case{Student: z(3, 4)}},
+		"distill: Case.Student is empty":                                                      {KL{}, Case{}},
+		`Case.Student "logits" is no batch`:                                                   {KL{}, Case{Student: data.Signals{"logits": nil}}},
+		`Case.Student "logits" is no batch of floats`:                                         {KL{}, Case{Student: data.Signals{"logits": view}}},
+		`Case.Student "other" is no batch of floats like`:                                     {KL{}, Case{Student: data.Signals{"logits": dense[float32](nil, 3, 4), "other": dense[float32](nil, 5, 4)}}},
+		`Case.Teacher "logits" is no batch of 3 samples`:                                      {KL{}, Case{Student: z(3, 4), Teacher: z(5, 4)}},
+		"the student's logits are (3, 4) and the teacher's (3, 5); KL wants the same classes": {KL{}, Case{Student: z(3, 4), Teacher: z(3, 5)}},
+		`no signal of the teacher is called "logits"`:                                         {KL{}, Case{Student: z(3, 4)}},
+		"CrossEntropy wants some":                                                             {CrossEntropy{}, Case{Student: z(3, 4)}},
+		"the labels of a batch of 3 are (2) of int":                                           {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1)}},
+		"labels (5) and weights (3)":                                                          {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2, 3, 0)}},
+		"the label of sample 1 is 4; want -1 to 3":                                            {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 4, 2)}},
+		"the weights of a batch of 3 are (3) of float64":                                      {CrossEntropy{}, Case{Student: z(3, 4), Label: ints(0, 1, 2), Weight: dense[float64](nil, 3)}},
+		"distill: Case.Weight is of 4 samples; want 3":                                        {MSE{}, Case{Student: z(3, 4), Teacher: z(3, 4), Weight: dense[float32](nil, 4)}},
+		"the loss panicked":                                                                   {panics{}, Case{Student: z(3, 4)}},
 	} {
 		_, _, err := Evaluate(test.loss, test.c)
 		checkError(t, err, want)

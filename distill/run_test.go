@@ -418,7 +418,7 @@ func TestRunRefuses(t *testing.T) {
 		`distill: Groups[0].Match is "x.*", which matches no parameter`: func(r *Run) { r.Groups = []Group{{Match: "x.*"}} },
 		`distill: Groups[0].Match is "["; want a pattern`:               func(r *Run) { r.Groups = []Group{{Match: "["}} },
 		"teacher: Card.Signals is empty":                                func(r *Run) { r.Teacher = teacher.Func{} },
-		"graph: kl: the target is (8, 3), the student's side (8, 4)": func(r *Run) {
+		"student: kl: the student's logits are (8, 4) and the teacher's (8, 3); KL wants the same classes": func(r *Run) {
 			r.Terms = append(term(KL{}), Term{Name: "kl", Loss: KL{Teacher: "hidden"}})
 		},
 	} {

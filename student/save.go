@@ -134,7 +134,7 @@ func (m *Model) lower() (*plan.Plan, error) {
 	for p, n := range program.b.nodes {
 		l.param[n], shapes[p.Name] = p.Name, p.Value.Shape()
 	}
-	l.inputs(program.in, m.spec)
+	l.inputs(program, m.spec)
 	for n := range program.machine.Nodes {
 		if err := l.step(n); err != nil {
 			return nil, err
@@ -155,10 +155,22 @@ type lowering struct {
 	param map[*gorgonia.Node]string
 }
 
-func (l *lowering) inputs(in Taps, spec data.Spec) {
-	for i, name := range sorted(in) {
-		l.value[in[name]] = i
-		l.plan.Inputs = append(l.plan.Inputs, plan.Value{Name: name, Shape: spec.In[name].Shape})
+// inputs are those that are read: a plan asks for no others.
+func (l *lowering) inputs(p *Program, spec data.Spec) {
+	read := map[*gorgonia.Node]bool{}
+	for n := range p.machine.Nodes {
+		for _, c := range graph.Children(n) {
+			read[c] = true
+		}
+	}
+	for _, n := range l.taps {
+		read[n] = true
+	}
+	for _, name := range p.names {
+		if n := p.in[name]; read[n] {
+			l.value[n] = len(l.plan.Inputs)
+			l.plan.Inputs = append(l.plan.Inputs, plan.Value{Name: name, Shape: spec.In[name].Shape})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dlclark/regexp2/v2"
 	"golang.org/x/text/unicode/norm"
@@ -36,7 +37,7 @@ type BPE struct {
 // "<|endoftext|>", it is that token. Bytes that are not UTF-8 are an error.
 func (b *BPE) Encode(text string) ([]int, error) {
 	if i := invalid(text); i >= 0 {
-		return nil, fmt.Errorf("text: byte %d of the text, %#x, is not UTF-8", i, text[i])
+		return nil, mistake{fmt.Errorf("byte %d of the text, %#x, is not UTF-8", i, text[i])}
 	}
 	var tokens []int
 	for part, token := range b.parts(text) {
@@ -46,11 +47,11 @@ func (b *BPE) Encode(text string) ([]int, error) {
 		}
 		words, err := b.words(part)
 		if err != nil {
-			return nil, err
+			return nil, mistake{err}
 		}
 		for _, word := range words {
 			if tokens, err = b.word(tokens, word); err != nil {
-				return nil, err
+				return nil, mistake{err}
 			}
 		}
 	}
@@ -83,6 +84,10 @@ func (b *BPE) normal(text string) string {
 	return text
 }
 
+// patience is for one match of an expression that a file brings: some take longer
+// than anybody lives.
+const patience = time.Second
+
 // words splits a text at the start and the end of each match.
 func (b *BPE) words(text string) ([]string, error) {
 	words := []string{text}
@@ -91,7 +96,7 @@ func (b *BPE) words(text string) ([]string, error) {
 		for _, word := range words {
 			matches, err := split.FindAllStringIndex(word, -1)
 			if err != nil {
-				return nil, fmt.Errorf("text: %v: %w", split, err)
+				return nil, fmt.Errorf("the expression %v takes more than %v for a match in %d bytes; want one that does not go back so often", split, patience, len(word))
 			}
 			at := 0
 			for _, end := range slices.Concat(append(matches, []int{len(word)})...) {
@@ -115,7 +120,7 @@ func (b *BPE) word(tokens []int, text string) ([]int, error) {
 	for i := range len(text) {
 		token := b.bytes[text[i]]
 		if token == None {
-			return nil, fmt.Errorf("text: byte %#x, in %q, has no token", text[i], text)
+			return nil, fmt.Errorf("byte %#x, in %q, has no token", text[i], text)
 		}
 		tokens = append(tokens, token)
 	}

@@ -61,13 +61,13 @@ func Alphabet(texts ...string) string {
 // Encode implements [Tokenizer]. Bytes that are not UTF-8 are no characters.
 func (c *Characters) Encode(text string) ([]int, error) {
 	if i := invalid(text); i >= 0 {
-		return nil, fmt.Errorf("text: byte %d of the text, %#x, is not UTF-8", i, text[i])
+		return nil, mistake{fmt.Errorf("byte %d of the text, %#x, is not UTF-8", i, text[i])}
 	}
 	tokens := make([]int, 0, len(text))
 	for i, r := range text {
 		token, ok := c.token[r]
 		if !ok {
-			return nil, fmt.Errorf("text: character %q at byte %d of the text is not in the alphabet", r, i)
+			return nil, mistake{fmt.Errorf("character %q at byte %d of the text is not in the alphabet", r, i)}
 		}
 		tokens = append(tokens, token)
 	}

@@ -12,7 +12,8 @@ import (
 // [data.Unlabelled].
 //
 // A model without attention masks sees the texts before its own in the row. One
-// that takes the inputs of [Sequences.Segments] can do without.
+// that takes the inputs of [Sequences.Segments], as those of student/lm do, computes
+// each text as it computes that text alone.
 //
 // In their order, examples go each to the row where it leaves the least room, of
 // several to the one that has had as much for longest. So the set depends on the

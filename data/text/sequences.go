@@ -143,11 +143,11 @@ func (s Sequences) sequence(e Examples, i int) (sequence, error) {
 func (s Sequences) encode(e Example) (sequence, error) {
 	tokens, err := s.Start(e.Prompt)
 	if err != nil {
-		return sequence{}, fmt.Errorf("prompt: %w", err)
+		return sequence{}, fmt.Errorf("prompt: %w", bare(err))
 	}
 	completion, err := s.Tokenizer.Encode(e.Completion)
 	if err != nil {
-		return sequence{}, fmt.Errorf("completion: %w", err)
+		return sequence{}, fmt.Errorf("completion: %w", bare(err))
 	}
 	return sequence{s.end(append(tokens, completion...)), len(tokens)}, nil
 }

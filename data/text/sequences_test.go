@@ -165,8 +165,8 @@ func TestSequencesRefuse(t *testing.T) {
 		{text.Sequences{Tokenizer: letters, Context: 7, Truncate: 3}, one, "text: Sequences.Truncate is 3; want"},
 		{text.Sequences{Tokenizer: letters, Context: 7}, nil, "text: Sequences of nil"},
 		{text.Sequences{Tokenizer: letters, Context: 7}, text.List{}, "text: Sequences of no examples"},
-		{text.Sequences{Tokenizer: letters, Context: 7}, text.List{{Prompt: "a_", Completion: "b"}}, "text: example 0, id 0: prompt: text: character '_' at byte 1"},
-		{text.Sequences{Tokenizer: letters, Context: 7}, text.List{{Prompt: "a", Completion: "bc_"}}, "text: example 0, id 0: completion: text: character '_' at byte 2"},
+		{text.Sequences{Tokenizer: letters, Context: 7}, text.List{{Prompt: "a_", Completion: "b"}}, "text: example 0, id 0: prompt: character '_' at byte 1"},
+		{text.Sequences{Tokenizer: letters, Context: 7}, text.List{{Prompt: "a", Completion: "bc_"}}, "text: example 0, id 0: completion: character '_' at byte 2"},
 		{text.Sequences{Tokenizer: letters, Context: 4}, one, "text: example 0, id 0: 6 tokens do not fit Sequences.Context of 4, which has room for 5"},
 		{text.Sequences{Tokenizer: letters, Context: 2, Truncate: text.DropEnd}, one, "of 6 tokens, none is left to predict"},
 		{text.Sequences{Tokenizer: bare{letters}, Context: 7}, text.List{{Prompt: "", Completion: "a"}}, "of 1 tokens, none is left to predict"},
@@ -184,7 +184,7 @@ func TestSequencesReadRefuses(t *testing.T) {
 	s := text.Sequences{Tokenizer: letters, Context: 7}
 	list := text.List{{Prompt: "ab", Completion: "cd"}, {Prompt: "ab", Completion: "c_"}}
 	batch := must(data.NewBatch(must(s.Of(list)).Spec(), 3))
-	wantError(t, batch.Append(must(s.Of(list)), 1, 0), "text: example 1, id 1: completion: text: character '_'")
+	wantError(t, batch.Append(must(s.Of(list)), 1, 0), "text: example 1, id 1: completion: character '_'")
 	for _, set := range []data.Set{must(s.Of(list[:1])), must(s.Pack(list[:1]))} {
 		wantError(t, set.Read(0, 1, data.Sample{Batch: &batch}), "view 1 of a set with one view")
 		for _, i := range []int{-1, 1, math.MaxInt} {

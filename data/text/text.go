@@ -45,6 +45,21 @@ type Tokenizer interface {
 	Fingerprint() [32]byte
 }
 
+// A mistake is why a text has no tokens. Who says which text it was leaves out the
+// name of the package, which is said already.
+type mistake struct{ error }
+
+func (m mistake) Error() string { return "text: " + m.error.Error() }
+func (m mistake) Unwrap() error { return m.error }
+
+// bare is an error without the name of the package, if it is a mistake.
+func bare(err error) error {
+	if m, ok := err.(mistake); ok {
+		return m.error
+	}
+	return err
+}
+
 // Special are the tokens that stand for no text. One that a tokenizer does not
 // have is [None].
 type Special struct {

@@ -28,7 +28,8 @@ type Names struct {
 //
 // The regular expressions of such files look ahead, which package regexp does
 // not. They are read as .NET has them, which is how Oniguruma reads those of
-// GPT-2, Llama 3 and Qwen; those that it does not understand are refused.
+// GPT-2, Llama 3 and Qwen; those that it does not understand are refused. Where one
+// of a file takes more than a second for a match, Encode fails.
 func ReadBPE(r io.Reader, names Names) (*BPE, error) {
 	b, err := readBPE(r, names)
 	if err != nil {
@@ -280,6 +281,9 @@ func (b *BPE) setSplits(p *part) error {
 		split, err := regexp2.Compile(expr)
 		if err != nil {
 			return fmt.Errorf("pre_tokenizer: %w", err)
+		}
+		if each.Pattern.Regex != nil {
+			split.MatchTimeout = patience
 		}
 		b.splits = append(b.splits, split)
 	}

@@ -3,6 +3,7 @@ package graph_test
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -199,6 +200,29 @@ func TestLateLosses(t *testing.T) {
 				t.Error("it is another one")
 			}
 		})
+	}
+}
+
+// The logits of a vocabulary have a gradient, and no other copy.
+func TestManyLogitsHaveNoCopy(t *testing.T) {
+	const rows, vocabulary = 64, 1 << 16
+	z := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(rows, vocabulary))
+	label := tensor.New(tensor.WithBacking(make([]int, rows)))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	in := bind(gorgonia.NewGraph(), "z", z)
+	cost := must(gorgonia.Sum(must(graph.CrossEntropy(in, gradcheck.Const(in, "label", label), 0))))
+	m := must(graph.NewMachine(append(must(gorgonia.Grad(cost, in)), cost)...))
+	if err := m.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(m)
+	const size = 4 * rows * vocabulary
+	if used := after.HeapAlloc - before.HeapAlloc; used < size || used > size+size/2 { // and scratch for the rows at hand
+		t.Errorf("%d bytes are used for %d of logits; want as many again", used, size)
 	}
 }
 

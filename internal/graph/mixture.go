@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/internal/kernel"
+	"github.com/godistill/godistill/internal/plan"
 )
 
 // Loads are how many tokens went to each expert in the last run.
@@ -15,42 +16,52 @@ type Loads []int
 
 // Route is the weight of each expert for each token, (B, T, E), 0 of those that it
 // does not go to, for z (B, T, E) and a bias (E) of the choice, which is constant;
-// see [kernel.Routing]. It counts the tokens of samples whose mask (B) is not 0.
-func Route(z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, Loads, error) {
+// see [kernel.Routing]. With a mask (B) it counts the tokens of samples whose mask is
+// not 0, and with segments (B, T) of tensor.Int, or nil, not those of segment 0,
+// which is padding.
+func Route(z, bias, mask, segments *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, Loads, error) {
 	if err := checkRoute(z, bias, mask, r); err != nil {
 		return nil, nil, err
 	}
-	if z.Dtype() == tensor.Float64 {
-		return route[float64](z, bias, mask, r)
+	if mask == nil {
+		segments = nil // nothing is counted
 	}
-	return route[float32](z, bias, mask, r)
+	t, err := textsOf("route", z, segments)
+	if err != nil {
+		return nil, nil, err
+	}
+	if z.Dtype() == tensor.Float64 {
+		return route[float64](z, bias, mask, t, r)
+	}
+	return route[float32](z, bias, mask, t, r)
 }
 
 func checkRoute(z, bias, mask *gorgonia.Node, r kernel.Routing) error {
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("graph: route: %w", err)
+	}
 	switch {
-	case z.Dims() == 3 && !mask.Shape().Eq(z.Shape()[:1]):
-		return fmt.Errorf("graph: route: the mask is %v and z %v; want (B) and (B, T, E)", mask.Shape(), z.Shape())
 	case z.Dims() != 3 || z.Shape()[2] != r.Experts || !bias.Shape().Eq(tensor.Shape{r.Experts}):
 		return fmt.Errorf("graph: route: z is %v and the bias %v; want (B, T, %d) and (%d)", z.Shape(), bias.Shape(), r.Experts, r.Experts)
-	case r.Groups < 1 || r.Experts%r.Groups != 0 || r.Kept < 1 || r.Kept > r.Groups:
-		return fmt.Errorf("graph: route: %d groups of %d experts, of which %d are kept; want a divisor, and 1 or more of them", r.Groups, r.Experts, r.Kept)
-	case r.Each < 1 || r.Each > r.Kept*r.Experts/r.Groups:
-		return fmt.Errorf("graph: route: a token goes to %d experts; want 1 to %d", r.Each, r.Kept*r.Experts/r.Groups)
+	case mask != nil && !mask.Shape().Eq(z.Shape()[:1]):
+		return fmt.Errorf("graph: route: the mask is %v and z %v; want (B) and (B, T, E)", mask.Shape(), z.Shape())
 	}
 	return nil
 }
 
-func route[F kernel.Float](z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, Loads, error) {
-	loads, size := make(Loads, r.Experts), z.Shape()[1]*r.Experts
-	o := &op{name: "route", shape: z.Shape(), wrt: []bool{true, false, false}}
+func route[F kernel.Float](z, bias, mask *gorgonia.Node, t *texts, r kernel.Routing) (*gorgonia.Node, Loads, error) {
+	in := []*gorgonia.Node{z, bias}
+	if mask != nil {
+		in = append(in, mask)
+	}
+	loads, o := make(Loads, r.Experts), &op{name: "route", shape: z.Shape()}
+	in = t.after(o, in...)
+	o.lower = &plan.Step{Op: "route", Routing: &r, Shape: sample(o.shape)}
 	o.run = func(v []gorgonia.Value) {
-		y, mask := floats[F](o.value), floats[F](v[2])
+		y := floats[F](o.value)
 		kernel.Route(y, floats[F](v[0]), floats[F](v[1]), r)
-		clear(loads)
-		for i, w := range y {
-			if w != 0 && mask[i/size] != 0 {
-				loads[i%r.Experts]++
-			}
+		if mask != nil {
+			count(loads, y, floats[F](v[2]), t.numbers(v))
 		}
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
@@ -59,51 +70,59 @@ func route[F kernel.Float](z, bias, mask *gorgonia.Node, r kernel.Routing) (*gor
 			kernel.RouteGrad(floats[F](d.value), floats[F](v[0]), floats[F](v[1]), floats[F](v[2]), r)
 		}
 		dz, err := apply[F](d, z, y, dy)
-		return []*gorgonia.Node{dz, nil, nil}, err
+		return onlyFirst(dz, in), err
 	}
-	n, err := apply[F](o, z, bias, mask)
+	n, err := apply[F](o, in...)
 	return n, loads, err
 }
 
+// count makes loads those of weights y (B, T, E), of tokens that are no padding.
+func count[F kernel.Float](loads Loads, y, mask []F, segments []int) {
+	clear(loads)
+	size := len(y) / len(mask)
+	for i, w := range y {
+		if w != 0 && mask[i/size] != 0 && (segments == nil || segments[i/len(loads)] != 0) {
+			loads[i%len(loads)]++
+		}
+	}
+}
+
 // Balance is Σ f_e·s_e over the experts, for each token (B, T) of z (B, T, E) and
-// of what [Route] made of it: f_e is how often the tokens of its sample go to
-// expert e, 1 if to all as often, and s_e that expert's share of how well all suit
-// the token. The mean over a sample is the balance loss of DeepSeek-V3 with α = 1
+// of what [Route] made of it: f_e is how often the tokens of its text go to expert e,
+// 1 if to all as often, and s_e that expert's share of how well all suit the token.
+// A text is a sample, or with segments (B, T) of tensor.Int that are not nil, one of
+// [kernel.Texts]. The mean over a text is the balance loss of DeepSeek-V3 with α = 1
 // (2412.19437, equations 17 to 20).
-func Balance(z, weights *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
+func Balance(z, weights, segments *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
 	if z.Dims() != 3 || !weights.Shape().Eq(z.Shape()) || z.Shape()[2] != r.Experts {
 		return nil, fmt.Errorf("graph: balance: z is %v and the weights %v; want (B, T, %d) both", z.Shape(), weights.Shape(), r.Experts)
 	}
-	if z.Dtype() == tensor.Float64 {
-		return balance[float64](z, weights, r)
+	t, err := textsOf("balance", z, segments)
+	if err != nil {
+		return nil, err
 	}
-	return balance[float32](z, weights, r)
+	if z.Dtype() == tensor.Float64 {
+		return balance[float64](z, weights, t, r)
+	}
+	return balance[float32](z, weights, t, r)
 }
 
-func balance[F kernel.Float](z, weights *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
-	samples, tokens := z.Shape()[0], z.Shape()[1]
-	size := tokens * r.Experts
-	o := &op{name: "balance", shape: z.Shape()[:2].Clone(), wrt: []bool{true, false}}
+func balance[F kernel.Float](z, weights *gorgonia.Node, t *texts, r kernel.Routing) (*gorgonia.Node, error) {
+	o := &op{name: "balance", shape: z.Shape()[:2].Clone()}
+	in := t.after(o, z, weights)
+	o.lower = &plan.Step{Op: "balance", Routing: &r, Shape: sample(o.shape)}
 	o.run = func(v []gorgonia.Value) {
-		y, z, w := floats[F](o.value), floats[F](v[0]), floats[F](v[1])
-		for s := range samples {
-			at, end := s*size, (s+1)*size
-			kernel.Balance(y[s*tokens:(s+1)*tokens], z[at:end], w[at:end], r)
-		}
+		kernel.Balance(floats[F](o.value), floats[F](v[0]), floats[F](v[1]), t.in(v), r)
 	}
-	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
+	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "balance.dz", shape: z.Shape()}
 		d.run = func(v []gorgonia.Value) {
-			dz, z, w, dy := floats[F](d.value), floats[F](v[0]), floats[F](v[1]), floats[F](v[2])
-			for s := range samples {
-				at, end := s*size, (s+1)*size
-				kernel.BalanceGrad(dz[at:end], z[at:end], w[at:end], dy[s*tokens:(s+1)*tokens], r)
-			}
+			kernel.BalanceGrad(floats[F](d.value), floats[F](v[0]), floats[F](v[1]), floats[F](v[2]), t.last, r)
 		}
-		dz, err := apply[F](d, z, weights, dy)
-		return []*gorgonia.Node{dz, nil}, err
+		dz, err := apply[F](d, z, weights, dy, y) // y orders it behind the forward pass
+		return onlyFirst(dz, in), err
 	}
-	return apply[F](o, z, weights)
+	return apply[F](o, in...)
 }
 
 // Experts is the sum of what gated networks make of x (B, T, D), each times its
@@ -137,6 +156,7 @@ func experts[F kernel.Float](x, w *gorgonia.Node, gate, up, down []*gorgonia.Nod
 		}
 		return e
 	}
+	o.lower = &plan.Step{Op: "experts", Shape: sample(o.shape)}
 	o.run = func(v []gorgonia.Value) { of(v[2:]).Forward(floats[F](o.value), floats[F](v[0]), floats[F](v[1])) }
 	o.diff = func(_, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		// One operation takes all gradients; the others say what it left.

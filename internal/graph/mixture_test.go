@@ -24,13 +24,13 @@ func TestRoute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var loads graph.Loads
 			route := func(z *gorgonia.Node) *gorgonia.Node {
-				y, l, err := graph.Route(z, gradcheck.Const(z, "bias", bias), gradcheck.Const(z, "mask", dense([]float64{1, 0, 1}, 3)), r)
+				y, l, err := graph.Route(z, gradcheck.Const(z, "bias", bias), gradcheck.Const(z, "mask", dense([]float64{1, 0, 1}, 3)), nil, r)
 				loads = l
 				return must(y, err)
 			}
 			gradcheck.Check(t, func(in []*gorgonia.Node) (*gorgonia.Node, error) { return route(in[0]), nil }, z)
 			gradcheck.Check(t, func(in []*gorgonia.Node) (*gorgonia.Node, error) {
-				return graph.Balance(in[0], route(in[0]), r)
+				return graph.Balance(in[0], route(in[0]), nil, r)
 			}, z)
 			seen := make(graph.Loads, 6)
 			rows(eval(t, route(bind(gorgonia.NewGraph(), "z", z)))[0], 6, func(i int, row []float64) {
@@ -66,7 +66,7 @@ func TestBalanceOfEqualExperts(t *testing.T) {
 		weights[4*i+i%4] = 1
 	}
 	g := gorgonia.NewGraph()
-	y := must(graph.Balance(bind(g, "z", dense(make([]float64, 3*8*4), 3, 8, 4)), bind(g, "w", dense(weights, 3, 8, 4)), r))
+	y := must(graph.Balance(bind(g, "z", dense(make([]float64, 3*8*4), 3, 8, 4)), bind(g, "w", dense(weights, 3, 8, 4)), nil, r))
 	near(t, eval(t, y)[0], slices.Repeat([]float64{1}, 3*8))
 }
 
@@ -143,7 +143,7 @@ func TestBeside(t *testing.T) {
 func TestShift(t *testing.T) {
 	x := gradcheck.Normal(1, 3, 4, 5)
 	for _, by := range []int{0, 1, 3, 9, -1, -3, -9} {
-		op := func(x *gorgonia.Node) (*gorgonia.Node, error) { return graph.Shift(x, by) }
+		op := func(x *gorgonia.Node) (*gorgonia.Node, error) { return graph.Shift(x, nil, by) }
 		gradcheck.Check(t, of(op), x)
 		want := make([]float64, 60)
 		for i := range want {
@@ -156,7 +156,7 @@ func TestShift(t *testing.T) {
 }
 
 func TestLatentHeads(t *testing.T) {
-	l := graph.Latent{Heads: 3, Plain: 4, Turned: 2, Values: 5}
+	l := kernel.Latent{Heads: 3, Plain: 4, Turned: 2, Values: 5}
 	q, kv, shared := gradcheck.Normal(1, 3, 4, 18), gradcheck.Normal(2, 3, 4, 27), gradcheck.Normal(3, 3, 4, 2)
 	op := func(in []*gorgonia.Node) (*gorgonia.Node, error) { return graph.LatentHeads(in[0], in[1], in[2], l) }
 	gradcheck.Check(t, op, q, kv, shared)
@@ -179,7 +179,7 @@ func TestMixtureOpsRefuse(t *testing.T) {
 	x, z := bind(g, "x", gradcheck.Normal(1, 3, 4, 6)), bind(g, "z", gradcheck.Normal(2, 6))
 	v := bind(g, "v", gradcheck.Normal(2, 3))
 	route := func(z, bias, mask *gorgonia.Node, r kernel.Routing) (*gorgonia.Node, error) {
-		y, _, err := graph.Route(z, bias, mask, r)
+		y, _, err := graph.Route(z, bias, mask, nil, r)
 		return y, err
 	}
 	for want, f := range map[string]func() (*gorgonia.Node, error){
@@ -191,7 +191,7 @@ func TestMixtureOpsRefuse(t *testing.T) {
 		"route: a token goes to 3 experts": func() (*gorgonia.Node, error) {
 			return route(x, z, v, kernel.Routing{Experts: 6, Each: 3, Groups: 3, Kept: 1})
 		},
-		"balance: z is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Balance(x, z, routings["plain"]) },
+		"balance: z is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Balance(x, z, nil, routings["plain"]) },
 		"experts: x is (3, 4, 6)": func() (*gorgonia.Node, error) { return graph.Experts(x, z, nil, nil, nil) },
 		"the weights of expert 0 are": func() (*gorgonia.Node, error) {
 			w := bind(g, "w1", gradcheck.Normal(1, 3, 4, 1))
@@ -200,9 +200,9 @@ func TestMixtureOpsRefuse(t *testing.T) {
 		},
 		"columns: x is (3, 4, 6)":                  func() (*gorgonia.Node, error) { return graph.Columns(x, 3, 7) },
 		"beside: the inputs are (3, 4, 6) and (6)": func() (*gorgonia.Node, error) { return graph.Concat(x, z) },
-		"shift: x is (6)":                          func() (*gorgonia.Node, error) { return graph.Shift(z, 1) },
+		"shift: x is (6)":                          func() (*gorgonia.Node, error) { return graph.Shift(z, nil, 1) },
 		"latent heads: input 0 is (3, 4, 6); want (B, T, 8)": func() (*gorgonia.Node, error) {
-			return graph.LatentHeads(x, x, x, graph.Latent{Heads: 2, Plain: 2, Turned: 2, Values: 1})
+			return graph.LatentHeads(x, x, x, kernel.Latent{Heads: 2, Plain: 2, Turned: 2, Values: 1})
 		},
 	} {
 		if _, err := f(); err == nil || !strings.HasPrefix(err.Error(), "graph: ") || !strings.Contains(err.Error(), want) {

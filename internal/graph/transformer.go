@@ -137,24 +137,25 @@ func swiGLU[F kernel.Float](x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // A Rotary is a [kernel.Rotary] of either dtype.
 type Rotary struct {
-	single           *kernel.Rotary[float32]
-	double           *kernel.Rotary[float64]
-	positions, width int
-	theta            float64
-	beside           bool
+	kernel.Angles
+	single    *kernel.Rotary[float32]
+	double    *kernel.Rotary[float64]
+	positions int
 }
 
-// NewRotary has angles for so many positions, and for the last width elements of
-// a head; see [kernel.NewRotary].
-func NewRotary(d tensor.Dtype, positions, width int, theta float64, beside bool) (*Rotary, error) {
-	if positions < 1 || width < 2 || width%2 != 0 || !(theta > 0) {
-		return nil, fmt.Errorf("graph: rotary: %d positions, %d elements and theta %v; want 1 or more, an even number, and above 0", positions, width, theta)
+// NewRotary has angles for so many positions; see [kernel.NewRotary].
+func NewRotary(d tensor.Dtype, positions int, a kernel.Angles) (*Rotary, error) {
+	if positions < 1 || a.Width < 2 || a.Width%2 != 0 || !(a.Theta > 0) {
+		return nil, fmt.Errorf("graph: rotary: %d positions, %d elements and theta %v; want 1 or more, an even number, and above 0", positions, a.Width, a.Theta)
 	}
-	r := &Rotary{positions: positions, width: width, theta: theta, beside: beside}
+	if err := a.Stretch.Check(); err != nil {
+		return nil, fmt.Errorf("graph: rotary: %w", err)
+	}
+	r := &Rotary{Angles: a, positions: positions}
 	if d == tensor.Float64 {
-		r.double = kernel.NewRotary[float64](positions, width, theta, beside)
+		r.double = kernel.NewRotary[float64](positions, a)
 	} else {
-		r.single = kernel.NewRotary[float32](positions, width, theta, beside)
+		r.single = kernel.NewRotary[float32](positions, a)
 	}
 	return r, nil
 }
@@ -176,53 +177,58 @@ func of[F kernel.Float](r *Rotary) (k *kernel.Rotary[F]) {
 // Attention is causal attention for x (B, T, ...), a row of which has the query
 // heads, then those of keys and those of values: (B, T, Heads·Values). Queries and
 // Keys of the attention are T, whatever they say. A rotary that is not nil turns
-// queries and keys first. Its gradient computes scores again, so that memory is
-// linear in T; see [kernel.Attention].
-func Attention(x *gorgonia.Node, a kernel.Attention, rotary *Rotary) (*gorgonia.Node, error) {
+// queries and keys first. With segments (B, T) of tensor.Int, or nil, each text is
+// as it is alone; see [kernel.AttendTexts]. Its gradient computes scores again, so
+// that memory is linear in T; see [kernel.Attention].
+func Attention(x, segments *gorgonia.Node, a kernel.Attention, rotary *Rotary) (*gorgonia.Node, error) {
 	switch {
 	case min(a.Heads, a.Shared, a.Width, a.Values) < 1 || a.Heads%a.Shared != 0:
 		return nil, fmt.Errorf("graph: attention: there are %d heads of width %d, with %d of keys and values of width %d; want 1 or more, and a divisor of the heads", a.Heads, a.Width, a.Shared, a.Values)
 	case x.Dims() != 3 || x.Shape()[2] != a.Row():
 		return nil, fmt.Errorf("graph: attention: x is %v; want (B, T, %d)", x.Shape(), a.Row())
-	case rotary != nil && (rotary.width > a.Width || rotary.positions < x.Shape()[1]):
-		return nil, fmt.Errorf("graph: attention: the rotary is for %d positions and %d elements of a head; there are %d and %d", rotary.positions, rotary.width, x.Shape()[1], a.Width)
+	case rotary != nil && (rotary.Width > a.Width || rotary.positions < x.Shape()[1]):
+		return nil, fmt.Errorf("graph: attention: the rotary is for %d positions and %d elements of a head; there are %d and %d", rotary.positions, rotary.Width, x.Shape()[1], a.Width)
 	}
-	a.Queries, a.Keys = x.Shape()[1], x.Shape()[1]
+	t, err := textsOf("attention", x, segments)
+	if err != nil {
+		return nil, err
+	}
 	if x.Dtype() == tensor.Float64 {
-		return attention(x, a, of[float64](rotary), lowered(a, rotary))
+		return attention(x, t, a, of[float64](rotary), lowered(a, rotary))
 	}
-	return attention(x, a, of[float32](rotary), lowered(a, rotary))
+	return attention(x, t, a, of[float32](rotary), lowered(a, rotary))
 }
 
 // lowered is the attention of a step of a plan.
 func lowered(a kernel.Attention, r *Rotary) *plan.Attention {
 	p := &plan.Attention{Heads: a.Heads, Shared: a.Shared, Width: a.Width, Values: a.Values, Scale: a.Scale}
 	if r != nil {
-		p.Turned, p.Theta, p.Beside = r.width, r.theta, r.beside
+		p.Turned, p.Theta, p.Beside, p.Stretch = r.Width, r.Theta, r.Beside, r.Stretch
 	}
 	return p
 }
 
-func attention[F kernel.Float](x *gorgonia.Node, a kernel.Attention, rotary *kernel.Rotary[F], lower *plan.Attention) (*gorgonia.Node, error) {
-	batch, width := x.Shape()[0], a.Heads*a.Values
-	lse := make([]F, batch*a.Heads*a.Queries)
-	o := &op{name: "attention", shape: tensor.Shape{batch, a.Queries, width}, wrt: []bool{true}}
+func attention[F kernel.Float](x *gorgonia.Node, t *texts, a kernel.Attention, rotary *kernel.Rotary[F], lower *plan.Attention) (*gorgonia.Node, error) {
+	width := a.Heads * a.Values
+	lse := make([]F, t.samples*t.positions*a.Heads)
+	o := &op{name: "attention", shape: tensor.Shape{t.samples, t.positions, width}}
+	in := t.after(o, x)
 	o.lower = &plan.Step{Op: "attention", Attention: lower, Shape: sample(o.shape)}
-	o.run = func(in []gorgonia.Value) {
-		q, k, v := kernel.Split(floats[F](in[0]), a)
-		kernel.Attend(kernel.Positions[F]{Data: floats[F](o.value), Apart: width}, lse, q, k, v, batch, a, rotary)
+	o.run = func(v []gorgonia.Value) {
+		q, k, values := kernel.Split(floats[F](v[0]), a)
+		kernel.AttendTexts(kernel.Positions[F]{Data: floats[F](o.value), Apart: width}, lse, q, k, values, t.in(v), a, rotary)
 	}
 	o.diff = func(y, dy *gorgonia.Node) ([]*gorgonia.Node, error) {
 		d := &op{name: "attention.dx", shape: x.Shape()}
-		d.run = func(in []gorgonia.Value) {
-			q, k, v := kernel.Split(floats[F](in[0]), a)
+		d.run = func(v []gorgonia.Value) {
+			q, k, values := kernel.Split(floats[F](v[0]), a)
 			dq, dk, dv := kernel.Split(floats[F](d.value), a)
-			kernel.AttendGrad(dq, dk, dv, lse, q, k, v, kernel.Positions[F]{Data: floats[F](in[1]), Apart: width}, batch, a, rotary)
+			kernel.AttendTextsGrad(dq, dk, dv, lse, q, k, values, kernel.Positions[F]{Data: floats[F](v[1]), Apart: width}, t.last, a, rotary)
 		}
 		dx, err := apply[F](d, x, dy, y) // y orders it behind the forward pass
-		return []*gorgonia.Node{dx}, err
+		return onlyFirst(dx, in), err
 	}
-	return apply[F](o, x)
+	return apply[F](o, in...)
 }
 
 // Linears is several linear layers of one x (B, ..., in), side by side: x·wᵀ + b

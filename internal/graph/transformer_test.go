@@ -76,13 +76,17 @@ func TestSwiGLU(t *testing.T) {
 func TestAttention(t *testing.T) {
 	a := kernel.Attention{Heads: 6, Shared: 3, Width: 4, Values: 5, Scale: 0.5}
 	for name, rotary := range map[string]func(tensor.Dtype) *graph.Rotary{
-		"plain":  func(tensor.Dtype) *graph.Rotary { return nil },
-		"rotary": func(d tensor.Dtype) *graph.Rotary { return must(graph.NewRotary(d, 9, 4, 100, false)) },
-		"part":   func(d tensor.Dtype) *graph.Rotary { return must(graph.NewRotary(d, 9, 2, 100, true)) },
+		"plain": func(tensor.Dtype) *graph.Rotary { return nil },
+		"rotary": func(d tensor.Dtype) *graph.Rotary {
+			return must(graph.NewRotary(d, 9, kernel.Angles{Width: 4, Theta: 100}))
+		},
+		"part": func(d tensor.Dtype) *graph.Rotary {
+			return must(graph.NewRotary(d, 9, kernel.Angles{Width: 2, Theta: 100, Beside: true}))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gradcheck.Check(t, of(func(x *gorgonia.Node) (*gorgonia.Node, error) {
-				return graph.Attention(x, a, rotary(x.Dtype()))
+				return graph.Attention(x, nil, a, rotary(x.Dtype()))
 			}), gradcheck.Normal(1, 4, 7, 6*4+3*(4+5)))
 		})
 	}
@@ -144,14 +148,14 @@ func TestTransformerOpsRefuse(t *testing.T) {
 		"rms norm: eps is 0":                      func() (*gorgonia.Node, error) { return graph.RMSNorm(x, v, 0) },
 		"swiglu: x is (3, 4, 7)":                  func() (*gorgonia.Node, error) { return graph.SwiGLU(x) },
 		"attention: there are 3 heads": func() (*gorgonia.Node, error) {
-			return graph.Attention(x, kernel.Attention{Heads: 3, Shared: 2, Width: 1, Values: 1}, nil)
+			return graph.Attention(x, nil, kernel.Attention{Heads: 3, Shared: 2, Width: 1, Values: 1}, nil)
 		},
-		"attention: x is (5, 6)": func() (*gorgonia.Node, error) { return graph.Attention(w, ok, nil) },
+		"attention: x is (5, 6)": func() (*gorgonia.Node, error) { return graph.Attention(w, nil, ok, nil) },
 		"the rotary is for 4 positions and 4 elements of a head; there are 4 and 2": func() (*gorgonia.Node, error) {
-			return graph.Attention(x, ok, must(graph.NewRotary(tensor.Float64, 4, 4, 100, false)))
+			return graph.Attention(x, nil, ok, must(graph.NewRotary(tensor.Float64, 4, kernel.Angles{Width: 4, Theta: 100})))
 		},
 		"the rotary is for 3 positions and 2 elements of a head; there are 4 and 2": func() (*gorgonia.Node, error) {
-			return graph.Attention(x, ok, must(graph.NewRotary(tensor.Float64, 3, 2, 100, false)))
+			return graph.Attention(x, nil, ok, must(graph.NewRotary(tensor.Float64, 3, kernel.Angles{Width: 2, Theta: 100})))
 		},
 		"linears: x is (3, 4, 7), with 0 weights": func() (*gorgonia.Node, error) { return graph.Linears(x, nil, nil, nil) },
 		"weight 0 (5, 6)":                         func() (*gorgonia.Node, error) { return graph.Linears(x, []*gorgonia.Node{w}, nil, nil) },
@@ -161,7 +165,7 @@ func TestTransformerOpsRefuse(t *testing.T) {
 			t.Errorf("error %v; want %s", err, want)
 		}
 	}
-	if _, err := graph.NewRotary(tensor.Float32, 3, 5, 100, false); err == nil {
+	if _, err := graph.NewRotary(tensor.Float32, 3, kernel.Angles{Width: 5, Theta: 100}); err == nil {
 		t.Error("a rotary for 5 elements was made")
 	}
 }

@@ -53,7 +53,8 @@ const queryBlock = 32
 func Attend[F Float](y Positions[F], lse []F, q, k, v Positions[F], samples int, a Attention, rotary *Rotary[F]) {
 	Rows(samples*a.Shared, a.cost(2), func(from, to int) {
 		for i := from; i < to; i++ {
-			w := newAttending(i, q, k, v, a, rotary)
+			sample := i / a.Shared
+			w := newAttending(sample*a.Queries, sample*a.Keys, i%a.Shared, q, k, v, a, rotary)
 			w.y, w.lse = y, lse
 			w.forward()
 			giveBack(w.scratch)
@@ -66,12 +67,62 @@ func Attend[F Float](y Positions[F], lse []F, q, k, v Positions[F], samples int,
 func AttendGrad[F Float](dq, dk, dv Positions[F], lse []F, q, k, v, dy Positions[F], samples int, a Attention, rotary *Rotary[F]) {
 	Rows(samples*a.Shared, a.cost(5), func(from, to int) {
 		for i := from; i < to; i++ {
-			w := newAttending(i, q, k, v, a, rotary)
+			sample := i / a.Shared
+			w := newAttending(sample*a.Queries, sample*a.Keys, i%a.Shared, q, k, v, a, rotary)
 			w.dq, w.dk, w.dv, w.lse, w.dy = dq, dk, dv, lse, dy
 			w.backward()
 			giveBack(w.scratch)
 		}
 	})
+}
+
+// AttendTexts is [Attend] for samples of any length, as [Texts] has them: each text
+// is as it is alone, to the last bit. Queries and Keys of the attention are not used.
+func AttendTexts[F Float](y Positions[F], lse []F, q, k, v Positions[F], texts []int, a Attention, rotary *Rotary[F]) {
+	a.eachText(texts, 2, func(a Attention, row, shared int) {
+		w := newAttending(row, row, shared, q, k, v, a, rotary)
+		w.y, w.lse = y, lse
+		w.forward()
+		giveBack(w.scratch)
+	})
+}
+
+// AttendTextsGrad is [AttendGrad] for what AttendTexts wrote.
+func AttendTextsGrad[F Float](dq, dk, dv Positions[F], lse []F, q, k, v, dy Positions[F], texts []int, a Attention, rotary *Rotary[F]) {
+	a.eachText(texts, 5, func(a Attention, row, shared int) {
+		w := newAttending(row, row, shared, q, k, v, a, rotary)
+		w.dq, w.dk, w.dv, w.lse, w.dy = dq, dk, dv, lse, dy
+		w.backward()
+		giveBack(w.scratch)
+	})
+}
+
+// eachText calls do for the shared heads of texts, with the attention of the text.
+func (a Attention) eachText(texts []int, products int, do func(a Attention, row, shared int)) {
+	n := len(texts) - 1
+	a.Queries = texts[n] / n
+	a.Keys = a.Queries // on average
+	Rows(n*a.Shared, a.cost(products), func(from, to int) {
+		for i := from; i < to; i++ {
+			row, own := texts[i/a.Shared], a
+			own.Queries = texts[i/a.Shared+1] - row
+			own.Keys = own.Queries
+			do(own, row, i%a.Shared)
+		}
+	})
+}
+
+// Texts appends to dst at which rows texts begin, and where the last one ends, of
+// samples of so many positions each: a text begins with a sample, and where the
+// number of the row is another than that of the row before. There are no numbers
+// where each sample is one text.
+func Texts[N int | float32 | float64](dst []int, numbers []N, samples, positions int) []int {
+	for r := range samples * positions {
+		if r%positions == 0 || len(numbers) > 0 && numbers[r] != numbers[r-1] {
+			dst = append(dst, r)
+		}
+	}
+	return append(dst, samples*positions)
 }
 
 // cost is that of so many products of one shared head, of which half is seen.
@@ -83,19 +134,19 @@ func (a Attention) cost(products int) int {
 // it serves, one after the other.
 type attending[F Float] struct {
 	Attention
-	sample, shared int
-	q, k, v        Positions[F]
-	rotary         *Rotary[F]
-	lse            []F
-	y              Positions[F] // forward
-	dq, dk, dv, dy Positions[F] // backward
+	row, key, shared int // the first rows of queries and of keys, and the head
+	q, k, v          Positions[F]
+	rotary           *Rotary[F]
+	lse              []F
+	y                Positions[F] // forward
+	dq, dk, dv, dy   Positions[F] // backward
 
 	scratch *[]F
 	free    []F // of it
 }
 
-func newAttending[F Float](i int, q, k, v Positions[F], a Attention, rotary *Rotary[F]) *attending[F] {
-	w := &attending[F]{Attention: a, sample: i / a.Shared, shared: i % a.Shared, q: q, k: k, v: v, rotary: rotary}
+func newAttending[F Float](row, key, shared int, q, k, v Positions[F], a Attention, rotary *Rotary[F]) *attending[F] {
+	w := &attending[F]{Attention: a, row: row, key: key, shared: shared, q: q, k: k, v: v, rotary: rotary}
 	w.scratch = borrow[F](w.room())
 	w.free = *w.scratch
 	return w
@@ -142,11 +193,11 @@ func (w *attending[F]) turnBack(dst, src matrix[F], rows, position int) {
 
 // keys and values are the shared head of p.
 func (w *attending[F]) keys(p Positions[F]) matrix[F] {
-	return p.part(w.sample*w.Keys, w.shared*w.Width)
+	return p.part(w.key, w.shared*w.Width)
 }
 
 func (w *attending[F]) values(p Positions[F]) matrix[F] {
-	return p.part(w.sample*w.Keys, w.shared*w.Values)
+	return p.part(w.key, w.shared*w.Values)
 }
 
 // eachHead calls f for the query heads.
@@ -164,7 +215,7 @@ func (w *attending[F]) lseOf(head int) []F {
 	if w.lse == nil {
 		return w.take(w.Queries)
 	}
-	at := (w.sample*w.Heads + head) * w.Queries
+	at := w.row*w.Heads + head*w.Queries
 	return w.lse[at : at+w.Queries]
 }
 
@@ -179,8 +230,8 @@ func (w *attending[F]) forward() {
 	scores := matrix[F]{w.take(queryBlock * w.Keys), w.Keys}
 	w.eachHead(func(head int) {
 		lse := w.lseOf(head)
-		q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
-		y := w.y.part(w.sample*w.Queries, head*w.Values)
+		q := w.turned(w.q.part(w.row, head*w.Width), w.Queries, w.before())
+		y := w.y.part(w.row, head*w.Values)
 		for i := 0; i < w.Queries; i += queryBlock {
 			rows := min(queryBlock, w.Queries-i)
 			seen := w.before() + i + rows
@@ -253,8 +304,8 @@ func (w *attending[F]) backward() {
 // scores, dV += Pᵀ·dY, dP = dY·Vᵀ, dQ = dS·K and dK += dSᵀ·Q.
 func (w *attending[F]) headGrad(head int, b *backwards[F]) {
 	lse := w.lseOf(head)
-	q := w.turned(w.q.part(w.sample*w.Queries, head*w.Width), w.Queries, w.before())
-	dy := w.dy.part(w.sample*w.Queries, head*w.Values)
+	q := w.turned(w.q.part(w.row, head*w.Width), w.Queries, w.before())
+	dy := w.dy.part(w.row, head*w.Values)
 	dq := matrix[F]{w.take(w.Queries * w.Width), w.Width}
 	qs, dys := w.right(w.Width, w.Queries), w.right(w.Values, w.Queries)
 	qs.pack(q, w.Width, w.Queries)
@@ -274,7 +325,7 @@ func (w *attending[F]) headGrad(head int, b *backwards[F]) {
 		qs.addTurned(b.dk, b.dp, seen, stretch{w.Width, i, rows})
 		dys.addTurned(b.dv, b.p, seen, stretch{w.Values, i, rows})
 	}
-	w.turnBack(w.dq.part(w.sample*w.Queries, head*w.Width), dq, w.Queries, w.before())
+	w.turnBack(w.dq.part(w.row, head*w.Width), dq, w.Queries, w.before())
 }
 
 // attendRowGrad makes scores x their probabilities, given the logarithm of the sum

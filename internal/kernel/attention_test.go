@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -121,7 +122,7 @@ func turnedBy(x []float64, position, half int, beside bool) {
 func eachAttention[F Float](t *testing.T, f func(t *testing.T, x *attended[F])) {
 	for i, a := range attentions {
 		for name, rotary := range map[string]*Rotary[F]{
-			"plain": nil, "apart": NewRotary[F](a.Keys, a.Width, theta, false), "beside": NewRotary[F](a.Keys, a.Width-2, theta, true),
+			"plain": nil, "apart": NewRotary[F](a.Keys, Angles{a.Width, theta, false, nil}), "beside": NewRotary[F](a.Keys, Angles{a.Width - 2, theta, true, nil}),
 		} {
 			t.Run(fmt.Sprint(i, name), func(t *testing.T) { f(t, newAttended(a, rotary, uint64(i))) })
 		}
@@ -146,7 +147,7 @@ func TestAttendOnEachPath(t *testing.T) {
 			y := newAttended[float64](x.Attention, nil, 0)
 			y.q, y.k, y.v, y.dy = converted[float64](x.q), converted[float64](x.k), converted[float64](x.v), converted[float64](x.dy)
 			if r := x.rotary; r != nil {
-				y.rotary = NewRotary[float64](x.Keys, 2*r.half, theta, r.beside)
+				y.rotary = NewRotary[float64](x.Keys, Angles{2 * r.half, theta, r.beside, nil})
 			}
 			x.forward()
 			y.forward()
@@ -172,7 +173,7 @@ func TestAttendOnEachPath(t *testing.T) {
 // The gradients are those of finite differences.
 func TestAttendGrad(t *testing.T) {
 	a := Attention{Heads: 4, Shared: 2, Width: 6, Values: 5, Queries: 4, Keys: 7, Scale: 0.4}
-	for _, rotary := range []*Rotary[float64]{nil, NewRotary[float64](7, 6, theta, false), NewRotary[float64](7, 4, theta, true)} {
+	for _, rotary := range []*Rotary[float64]{nil, NewRotary[float64](7, Angles{6, theta, false, nil}), NewRotary[float64](7, Angles{4, theta, true, nil})} {
 		x := newAttended(a, rotary, 9)
 		cost := func() (sum float64) {
 			x.forward()
@@ -202,7 +203,7 @@ func TestAttendGrad(t *testing.T) {
 // Nothing that comes later changes a position, in a single bit.
 func TestAttendIsCausal(t *testing.T) {
 	paths(t, func(t *testing.T) {
-		x := newAttended[float32](attentions[1], NewRotary[float32](64, 32, theta, false), 3)
+		x := newAttended[float32](attentions[1], NewRotary[float32](64, Angles{32, theta, false, nil}), 3)
 		x.forward()
 		before := append([]float32(nil), x.y...)
 		const seen = 41
@@ -228,7 +229,7 @@ func TestAttendIsCausal(t *testing.T) {
 func TestAttendWithCache(t *testing.T) {
 	paths(t, func(t *testing.T) {
 		a := attentions[0]
-		all := newAttended[float32](a, NewRotary[float32](a.Keys, a.Width, theta, false), 6)
+		all := newAttended[float32](a, NewRotary[float32](a.Keys, Angles{a.Width, theta, false, nil}), 6)
 		all.forward()
 		a.Queries = 3
 		some := newAttended[float32](a, all.rotary, 6)
@@ -285,4 +286,56 @@ func TestAttendOfLargeScores(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Texts of any length that stand one after the other are as each is alone, forward
+// and backward, to the last bit.
+func TestAttendTexts(t *testing.T) {
+	texts := []int{0, 5, 6, 43, 111}
+	paths(t, func(t *testing.T) {
+		for i, a := range attentions {
+			a.Queries, a.Keys = 37, 37 // of each of 3 samples, which are 111 rows
+			rotary := NewRotary[float32](68, Angles{a.Width - 2, theta, true, nil})
+			threaded(func(threads int) {
+				x := newAttended(a, rotary, uint64(i))
+				q, k, v := Positions[float32]{x.q, x.apartQ}, Positions[float32]{x.k, x.apartK}, Positions[float32]{x.v, x.apartV}
+				dy := Positions[float32]{x.dy, x.apartY}
+				AttendTexts(Positions[float32]{x.y, x.apartY}, x.lse, q, k, v, texts, a, rotary)
+				AttendTextsGrad(Positions[float32]{x.dq, x.apartQ}, Positions[float32]{x.dk, x.apartK}, Positions[float32]{x.dv, x.apartV},
+					x.lse, q, k, v, dy, texts, a, rotary)
+				z := newAttended(a, rotary, uint64(i))
+				for n, row := range texts[:len(texts)-1] {
+					a := a
+					a.Queries = texts[n+1] - row
+					a.Keys = a.Queries
+					from := func(p Positions[float32]) Positions[float32] {
+						return Positions[float32]{p.Data[row*p.Apart:], p.Apart}
+					}
+					Attend(from(Positions[float32]{z.y, z.apartY}), z.lse[row*a.Heads:], from(q), from(k), from(v), 1, a, rotary)
+					AttendGrad(from(Positions[float32]{z.dq, z.apartQ}), from(Positions[float32]{z.dk, z.apartK}), from(Positions[float32]{z.dv, z.apartV}),
+						z.lse[row*a.Heads:], from(q), from(k), from(v), from(dy), 1, a, rotary)
+				}
+				for j, got := range [][]float32{x.y, x.lse, x.dq, x.dk, x.dv} {
+					if want := [][]float32{z.y, z.lse, z.dq, z.dk, z.dv}[j]; !same(got, want) {
+						t.Fatalf("attention %d: output %d is another alone, with %d threads", i, j, threads)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestTexts(t *testing.T) {
+	for _, test := range []struct{ numbers, want []int }{
+		{nil, []int{0, 5, 10, 15}},
+		{[]int{1, 1, 1, 2, 2, 2, 2, 0, 0, 0, 1, 2, 3, 3, 1}, []int{0, 3, 5, 7, 10, 11, 12, 14, 15}},
+		{make([]int, 15), []int{0, 5, 10, 15}},
+	} {
+		if got := Texts(nil, test.numbers, 3, 5); !slices.Equal(got, test.want) {
+			t.Errorf("texts are %v; want %v", got, test.want)
+		}
+	}
+	if got := Texts(nil, []float64{1, math.NaN(), math.NaN(), 2}, 1, 4); !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
+		t.Errorf("texts are %v; want one for each position", got)
+	}
 }

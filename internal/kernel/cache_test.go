@@ -12,9 +12,9 @@ func TestCache(t *testing.T) {
 		for _, a := range attentions {
 			a.Queries = a.Keys
 			t.Run(fmt.Sprint(a), func(t *testing.T) {
-				testCache(t, a, NewRotary[float32](a.Keys, a.Width-a.Width%4, 100, false))
+				testCache(t, a, NewRotary[float32](a.Keys, Angles{a.Width - a.Width%4, 100, false, nil}))
 				testCache[float32](t, a, nil)
-				testCache(t, a, NewRotary[float64](a.Keys, a.Width/4*2, 100, true))
+				testCache(t, a, NewRotary[float64](a.Keys, Angles{a.Width / 4 * 2, 100, true, nil}))
 			})
 		}
 	})

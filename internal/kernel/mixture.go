@@ -1,18 +1,34 @@
 package kernel
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Routing says which experts a token goes to, of those that suit it best, as
 // DeepSeek-V3 has it (2412.19437, equations 12 to 16).
 type Routing struct {
-	Experts int // how many there are
-	Each    int // how many a token goes to
-	Groups  int // parts of the experts, of one size
+	Experts int `json:"experts"` // how many there are
+	Each    int `json:"each"`    // how many a token goes to
+	Groups  int `json:"groups"`  // parts of the experts, of one size
 	// Kept is how many of the groups a token chooses from: those whose two best
 	// experts suit it best.
-	Kept      int
-	Normalize bool    // the weights of a token have the sum 1, before Factor
-	Factor    float64 // times the weights
+	Kept      int     `json:"kept"`
+	Normalize bool    `json:"normalize,omitempty"` // the weights of a token have the sum 1, before Factor
+	Factor    float64 `json:"factor"`              // times the weights
+}
+
+// Check wants groups of one size, and as many experts to choose from as a token goes
+// to.
+func (r Routing) Check() error {
+	const most = 1 << 16
+	switch {
+	case r.Experts < 1 || r.Experts > most || r.Groups < 1 || r.Experts%r.Groups != 0 || r.Kept < 1 || r.Kept > r.Groups:
+		return fmt.Errorf("%d groups of %d experts, of which %d are kept; want 1 to %d experts, a divisor, and 1 or more of them", r.Groups, r.Experts, r.Kept, most)
+	case r.Each < 1 || r.Each > r.Kept*(r.Experts/r.Groups):
+		return fmt.Errorf("a token goes to %d experts; want 1 to %d", r.Each, r.Kept*(r.Experts/r.Groups))
+	}
+	return nil
 }
 
 // Route writes the weight of each expert for each token to y (rows, Experts), 0 of
@@ -197,6 +213,67 @@ func someRows[F Float](x []F, rows []int, width int) *[]F {
 	return some
 }
 
+// An Expert is one network down(SiLU(gate(x))·up(x)) whose weights have a form of
+// their own: Sides are gate and up, one after the other (2·Inner, Width), and Back is
+// down (Width, Inner).
+type Expert[F Float] struct {
+	Sides, Back interface {
+		Linear(y, x, bias []F, rows int, act Act)
+	}
+	Inner int
+}
+
+// Mix is [Experts.Forward] of such experts, which have one Inner. It computes some of
+// the rows of an expert at a time, so that scratch does not grow with their number.
+func Mix[F Float](y, x, w []F, experts []Expert[F], width int) {
+	inner := experts[0].Inner
+	m := mixing[F]{width: width, most: max(1, min(mixRows, 1<<20/(2*inner)))}
+	scratch := borrow[F](m.most * (2*width + 3*inner))
+	defer giveBack(scratch)
+	m.some, m.made, m.rest = (*scratch)[:m.most*width], (*scratch)[m.most*width:2*m.most*width], (*scratch)[2*m.most*width:]
+	clear(y)
+	for e := range experts {
+		m.ask(y, x, w, experts, e)
+	}
+}
+
+// mixRows is how many rows go through an expert at once, at most.
+const mixRows = 64
+
+// mixing is scratch: rows that go to an expert, what it makes of them, and what comes
+// between.
+type mixing[F Float] struct {
+	width, most      int
+	some, made, rest []F
+	asked            [mixRows]int // where the rows are
+}
+
+// ask adds what expert e makes of the rows that go to it.
+func (m *mixing[F]) ask(y, x, w []F, experts []Expert[F], e int) {
+	n, rows := 0, len(x)/m.width
+	for r := range rows {
+		if w[r*len(experts)+e] != 0 {
+			copy(m.some[n*m.width:], x[r*m.width:(r+1)*m.width])
+			m.asked[n] = r
+			n++
+		}
+		if n == m.most || r == rows-1 && n > 0 {
+			m.answer(&experts[e], n)
+			for i, r := range m.asked[:n] {
+				addScaled(y[r*m.width:(r+1)*m.width], m.made[i*m.width:(i+1)*m.width], w[r*len(experts)+e])
+			}
+			n = 0
+		}
+	}
+}
+
+func (m *mixing[F]) answer(e *Expert[F], rows int) {
+	sides, between := m.rest[:rows*2*e.Inner], m.rest[rows*2*e.Inner:][:rows*e.Inner]
+	e.Sides.Linear(sides, m.some, nil, rows, Identity)
+	SwiGLU(between, sides, e.Inner)
+	e.Back.Linear(m.made, between, nil, rows, Identity)
+}
+
 // Backward writes the gradients of x, w and the parameters, which has room for
 // them, given that of what Forward writes. What experts made is computed again.
 func (e Experts[F]) Backward(dx, dw []F, grads Experts[F], x, w, dy []F) {
@@ -240,46 +317,46 @@ func dot[F Float](x, y []F) (sum F) {
 	return sum
 }
 
-// Balance writes Σ f_e·s_e to y, for each token of a sample with z and what Route
-// made of it: f_e is how often its tokens go to expert e, 1 if to all as often, and
-// s_e that expert's share of how well all suit the token.
-func Balance[F Float](y, z, weights []F, r Routing) {
-	often := r.often(count(weights, r.Experts), len(y))
+// Balance writes Σ f_e·s_e to y, for each token of texts, as [Texts] has them, with z
+// and what Route made of it: f_e is how often the tokens of its text go to expert e,
+// 1 if to all as often, and s_e that expert's share of how well all suit the token.
+func Balance[F Float](y, z, weights []F, texts []int, r Routing) {
 	suits := make([]float64, r.Experts)
-	for t := range y {
-		_, along := share(suits, z[t*r.Experts:], often)
-		y[t] = F(along)
+	for i, from := range texts[:len(texts)-1] {
+		often := often(weights, from, texts[i+1], r)
+		for t := from; t < texts[i+1]; t++ {
+			_, along := share(suits, z[t*r.Experts:], often)
+			y[t] = F(along)
+		}
 	}
 }
 
 // BalanceGrad writes the gradient of z, given that of what Balance writes. How
 // often tokens go to an expert has none.
-func BalanceGrad[F Float](dz, z, weights, dy []F, r Routing) {
-	often := r.often(count(weights, r.Experts), len(dy))
+func BalanceGrad[F Float](dz, z, weights, dy []F, texts []int, r Routing) {
 	suits := make([]float64, r.Experts)
-	for t, k := range dy {
-		total, along := share(suits, z[t*r.Experts:], often)
-		for e, s := range suits {
-			dz[t*r.Experts+e] = F(float64(k) * (often[e] - along) / total * s * (1 - s))
+	for i, from := range texts[:len(texts)-1] {
+		often := often(weights, from, texts[i+1], r)
+		for t := from; t < texts[i+1]; t++ {
+			total, along := share(suits, z[t*r.Experts:], often)
+			for e, s := range suits {
+				dz[t*r.Experts+e] = F(float64(dy[t]) * (often[e] - along) / total * s * (1 - s))
+			}
 		}
 	}
 }
 
-// count is how many tokens go to each expert.
-func count[F Float](weights []F, experts int) []float64 {
-	n := make([]float64, experts)
-	for i, w := range weights {
+// often is how often the tokens from one to another go to each expert, 1 if to all
+// as often.
+func often[F Float](weights []F, from, to int, r Routing) []float64 {
+	counts := make([]float64, r.Experts)
+	for i, w := range weights[from*r.Experts : to*r.Experts] {
 		if w != 0 {
-			n[i%experts]++
+			counts[i%r.Experts]++
 		}
 	}
-	return n
-}
-
-// often is how often tokens go to an expert, 1 if to all as often.
-func (r Routing) often(counts []float64, tokens int) []float64 {
 	for e := range counts {
-		counts[e] *= float64(r.Experts) / float64(r.Each*tokens)
+		counts[e] *= float64(r.Experts) / float64(r.Each*(to-from))
 	}
 	return counts
 }

@@ -111,7 +111,7 @@ func gated[F Float]() [][]F {
 // To turn a head is to turn complex numbers, and turning back undoes it.
 func TestRotary(t *testing.T) {
 	for _, beside := range []bool{false, true} {
-		r := NewRotary[float64](9, 6, theta, beside)
+		r := NewRotary[float64](9, Angles{6, theta, beside, nil})
 		for p := range 9 {
 			x := random[float64](11, uint64(p))
 			want := append([]float64(nil), x...)
@@ -135,7 +135,7 @@ func TestRotary(t *testing.T) {
 }
 
 func rotated[F Float]() [][]F {
-	r := NewRotary[F](9, 32, theta, false)
+	r := NewRotary[F](9, Angles{32, theta, false, nil})
 	y := converted[F](random[float32](40, 1))
 	r.Turn(y, y, 7)
 	return [][]F{y}

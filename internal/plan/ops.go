@@ -9,8 +9,8 @@ import (
 
 // An op is a kind of step.
 type op[F kernel.Float] struct {
-	inputs int
-	params [2]int // least and most
+	inputs [2]int // least and most
+	params [2]int // the same
 	// shape is the shape of the result, or why there is none.
 	shape func(s *Step, in, params [][]int) ([]int, error)
 	// bind prepares what never changes; nil for nothing.
@@ -22,24 +22,32 @@ type op[F kernel.Float] struct {
 // table has all there is to know about each op.
 func table[F kernel.Float]() map[string]op[F] {
 	return map[string]op[F]{
-		"linear":     {1, [2]int{1, 2}, linearShape, packLinear[F], linear[F]},
-		"activation": {1, [2]int{0, 0}, sameShape, nil, activate[F]},
-		"reshape":    {1, [2]int{0, 0}, anyShape, nil, activate[F]},
+		"linear":     {[2]int{1, 1}, [2]int{1, 2}, linearShape, packLinear[F], linear[F]},
+		"activation": {[2]int{1, 1}, [2]int{0, 0}, sameShape, nil, activate[F]},
+		"reshape":    {[2]int{1, 1}, [2]int{0, 0}, anyShape, nil, activate[F]},
 
-		"conv":          {1, [2]int{1, 2}, convShape, nil, convolve[F]},
-		"maxpool":       {1, [2]int{0, 0}, poolShape, nil, maxPool[F]},
-		"avgpool":       {1, [2]int{0, 0}, poolShape, nil, avgPool[F]},
-		"globalavgpool": {1, [2]int{0, 0}, globalAvgPoolShape, nil, globalAvgPool[F]},
-		"add":           {2, [2]int{0, 0}, oneShape, nil, add[F]},
-		"batchnorm":     {1, [2]int{2, 4}, batchNormShape, bindBatchNorm[F], batchNorm[F]},
-		"groupnorm":     {1, [2]int{0, 2}, groupNormShape, bindGroupNorm[F], groupNorm[F]},
-		"layernorm":     {1, [2]int{0, 2}, layerNormShape, bindLayerNorm[F], layerNorm[F]},
+		"conv":          {[2]int{1, 1}, [2]int{1, 2}, convShape, nil, convolve[F]},
+		"maxpool":       {[2]int{1, 1}, [2]int{0, 0}, poolShape, nil, maxPool[F]},
+		"avgpool":       {[2]int{1, 1}, [2]int{0, 0}, poolShape, nil, avgPool[F]},
+		"globalavgpool": {[2]int{1, 1}, [2]int{0, 0}, globalAvgPoolShape, nil, globalAvgPool[F]},
+		"add":           {[2]int{2, 2}, [2]int{0, 0}, oneShape, nil, add[F]},
+		"batchnorm":     {[2]int{1, 1}, [2]int{2, 4}, batchNormShape, bindBatchNorm[F], batchNorm[F]},
+		"groupnorm":     {[2]int{1, 1}, [2]int{0, 2}, groupNormShape, bindGroupNorm[F], groupNorm[F]},
+		"layernorm":     {[2]int{1, 1}, [2]int{0, 2}, layerNormShape, bindLayerNorm[F], layerNorm[F]},
 
-		"embed":     {1, [2]int{1, 1}, embedShape, nil, embed[F]},
-		"rmsnorm":   {1, [2]int{1, 1}, rmsNormShape, nil, rmsNorm[F]},
-		"swiglu":    {1, [2]int{0, 0}, swiGLUShape, nil, swiGLU[F]},
-		"linears":   {1, [2]int{1, 2 * mostLinears}, linearsShape, packLinears[F], linear[F]},
-		"attention": {1, [2]int{0, 0}, attentionShape, bindAttention[F], attention[F]},
+		"embed":     {[2]int{1, 1}, [2]int{1, 1}, embedShape, nil, embed[F]},
+		"rmsnorm":   {[2]int{1, 1}, [2]int{1, 1}, rmsNormShape, nil, rmsNorm[F]},
+		"swiglu":    {[2]int{1, 1}, [2]int{0, 0}, swiGLUShape, nil, swiGLU[F]},
+		"linears":   {[2]int{1, 1}, [2]int{1, 2 * mostLinears}, linearsShape, packLinears[F], linear[F]},
+		"attention": {[2]int{1, 2}, [2]int{0, 0}, attentionShape, bindAttention[F], attention[F]},
+
+		"route":       {[2]int{1, 1}, [2]int{1, 1}, routeShape, nil, route[F]},
+		"balance":     {[2]int{2, 3}, [2]int{0, 0}, balanceShape, nil, balance[F]},
+		"experts":     {[2]int{2, 2}, [2]int{3, 3 << 16}, expertsShape, packExperts[F], mix[F]},
+		"columns":     {[2]int{1, 1}, [2]int{0, 0}, columnsShape, nil, columns[F]},
+		"beside":      {[2]int{2, 2}, [2]int{0, 0}, besideShape, nil, beside[F]},
+		"shift":       {[2]int{1, 2}, [2]int{0, 0}, shiftShape, nil, shift[F]},
+		"latentheads": {[2]int{3, 3}, [2]int{0, 0}, latentHeadsShape, nil, latentHeads[F]},
 	}
 }
 

@@ -68,7 +68,17 @@ type Value struct {
 //   - rmsnorm: y = x/√(mean(x²)+eps)·weight over the last axis, with param weight.
 //   - swiglu: y = SiLU(gate)·up, where a row of x is that of gate and then that of up.
 //   - linears: several linear ones side by side, with params all w and then all b.
-//   - attention: causal attention of rows of queries, keys and values.
+//   - attention: causal attention of rows of queries, keys and values. With a second
+//     input, the segment of each position, texts are as each is alone.
+//   - route: the weights of experts for tokens (T, E), with param bias (E).
+//   - balance: how unequally experts are used (T), of what route read and made, and
+//     the segments if there are any.
+//   - experts: what experts make of x (T, D), times weights (T, E), with params all
+//     gates and then all ups (inner, D), and then all downs (D, inner).
+//   - columns: elements of the last axis, some from one on.
+//   - beside: two values side by side on the last axis.
+//   - shift: what is some positions later, in the same text with segments.
+//   - latentheads: rows of queries, keys and values, of what makes them.
 type Step struct {
 	Op     string   `json:"op"`               // one of the above
 	In     []int    `json:"in"`               // values, all of them earlier
@@ -82,6 +92,11 @@ type Step struct {
 	Eps        float64        `json:"eps,omitempty"`        // added to a variance
 	Axes       int            `json:"axes,omitempty"`       // the last of them that layernorm normalises together
 	Attention  *Attention     `json:"attention,omitempty"`  // of attention
+
+	Routing *kernel.Routing `json:"routing,omitempty"` // of route and balance
+	From    int             `json:"from,omitempty"`    // the first that columns has
+	By      int             `json:"by,omitempty"`      // of shift, before for a negative number
+	Latent  *kernel.Latent  `json:"latent,omitempty"`  // of latentheads
 }
 
 // An Output is a value under the name it is known by.
@@ -164,8 +179,8 @@ func (s *Step) check(values [][]int, params map[string][]int) ([]int, error) {
 	if !ok {
 		return nil, errors.New("the op is unknown to this version")
 	}
-	if len(s.In) != o.inputs {
-		return nil, fmt.Errorf("it has %d inputs; want %d", len(s.In), o.inputs)
+	if n := len(s.In); n < o.inputs[0] || n > o.inputs[1] {
+		return nil, fmt.Errorf("it has %d inputs; want %d to %d", n, o.inputs[0], o.inputs[1])
 	}
 	if len(s.Params) < o.params[0] || len(s.Params) > o.params[1] {
 		return nil, fmt.Errorf("it has %d parameters; want %d to %d", len(s.Params), o.params[0], o.params[1])

@@ -452,6 +452,9 @@ func FuzzPlan(f *testing.F) {
 	tokens, more := transformer()
 	f.Add(string(must(json.Marshal(tokens))), uint8(2))
 	maps.Copy(params, more)
+	experts, more := mixed()
+	f.Add(string(must(json.Marshal(experts))), uint8(2))
+	maps.Copy(params, more)
 	data := map[string]Param[float32]{}
 	for name, shape := range params {
 		data[name] = Param[float32]{shape, make([]float32, product(shape))}

@@ -37,7 +37,8 @@ type call[F kernel.Float] struct {
 	size int
 	by   kernel.Channels
 
-	rotary *kernel.Rotary[F] // of attention, nil for none
+	rotary  *kernel.Rotary[F] // of attention, nil for none
+	experts []kernel.Expert[F]
 }
 
 // A Weight is the w (out, in) of linear steps, in a form of its own.
@@ -238,6 +239,9 @@ func (m *Machine[F]) Result(i, rows int) []F {
 
 // Run computes every step from the inputs, of which rows samples are valid.
 func (m *Machine[F]) Run(rows int) {
+	if rows == 0 {
+		return
+	}
 	inputs := len(m.values) - len(m.program.calls)
 	for i := range m.values {
 		switch m.values[i] = m.bound[i]; {

@@ -20,6 +20,8 @@ type Attention struct {
 	Turned int     `json:"turned,omitempty"` // elements of a head that a rotary turns, 0 for none
 	Theta  float64 `json:"theta,omitempty"`  // of the rotary
 	Beside bool    `json:"beside,omitempty"` // its pairs are beside each other
+
+	Stretch *kernel.Stretch `json:"stretch,omitempty"` // of its frequencies, nil for none
 }
 
 func (a Attention) kernel(positions int) kernel.Attention {
@@ -42,7 +44,7 @@ func (a *Attention) check() error {
 	case a.Scale-a.Scale != 0 || math.IsInf(a.Theta, 0):
 		return fmt.Errorf("scale %v and theta %v; want finite numbers", a.Scale, a.Theta)
 	}
-	return nil
+	return a.Stretch.Check()
 }
 
 // mostPositions bounds the time that a file may ask for, which grows with their
@@ -57,12 +59,31 @@ func attentionShape(s *Step, in, params [][]int) ([]int, error) {
 	if row := a.kernel(1).Row(); len(x) != 2 || x[1] != row || x[0] > mostPositions {
 		return nil, fmt.Errorf("an input of shape %v; want (T, %d), of %d positions at most", x, row, mostPositions)
 	}
-	return []int{x[0], a.Heads * a.Values}, nil
+	return []int{x[0], a.Heads * a.Values}, segmented(in, 1)
+}
+
+// segmented wants segments (T) after so many inputs, the first (T, ...), if there are
+// more.
+func segmented(in [][]int, inputs int) error {
+	if len(in[0]) < 1 || len(in) > inputs && !slices.Equal(in[inputs], in[0][:1]) {
+		return fmt.Errorf("inputs of shapes %v; want (T, ...), and segments (T)", in)
+	}
+	return nil
+}
+
+// texts is where texts begin in the samples of a result, with the segments that come
+// after so many inputs if there are more.
+func (c *call[F]) texts(values [][]F, inputs int, out []F) []int {
+	var segments []F
+	if len(c.in) > inputs {
+		segments = values[c.in[inputs]]
+	}
+	return kernel.Texts(nil, segments, len(out)/product(c.step.Shape), c.from[0])
 }
 
 func bindAttention[F kernel.Float](c *call[F], _ Packer[F]) error {
 	if a := c.step.Attention; a.Turned > 0 {
-		c.rotary = kernel.NewRotary[F](c.from[0], a.Turned, a.Theta, a.Beside)
+		c.rotary = kernel.NewRotary[F](c.from[0], kernel.Angles{Width: a.Turned, Theta: a.Theta, Beside: a.Beside, Stretch: a.Stretch})
 	}
 	return nil
 }
@@ -70,7 +91,12 @@ func bindAttention[F kernel.Float](c *call[F], _ Packer[F]) error {
 func attention[F kernel.Float](c *call[F], values [][]F, out []F) {
 	a, x := c.step.Attention.kernel(c.from[0]), values[c.in[0]]
 	q, k, v := kernel.Split(x, a)
-	kernel.Attend(kernel.Positions[F]{Data: out, Apart: a.Heads * a.Values}, nil, q, k, v, len(x)/product(c.from), a, c.rotary)
+	y := kernel.Positions[F]{Data: out, Apart: a.Heads * a.Values}
+	if len(c.in) > 1 {
+		kernel.AttendTexts(y, nil, q, k, v, c.texts(values, 1, out), a, c.rotary)
+		return
+	}
+	kernel.Attend(y, nil, q, k, v, len(x)/product(c.from), a, c.rotary)
 }
 
 func embedShape(s *Step, in, params [][]int) ([]int, error) {

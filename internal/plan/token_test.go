@@ -62,7 +62,7 @@ func TestTransformer(t *testing.T) {
 	side(4, params["k"].Data, params["four"].Data, 12)
 	a := p.Steps[3].Attention.kernel(5)
 	q, k, v := kernel.Split(h, a)
-	kernel.Attend(kernel.Positions[float64]{Data: x, Apart: 8}, nil, q, k, v, 2, a, kernel.NewRotary[float64](5, 4, 100, false))
+	kernel.Attend(kernel.Positions[float64]{Data: x, Apart: 8}, nil, q, k, v, 2, a, kernel.NewRotary[float64](5, kernel.Angles{Width: 4, Theta: 100}))
 	near(t, "attended", m.Value(4, 2), x)
 	side(8, params["q"].Data, nil, 0)
 	side(4, params["k"].Data, nil, 8)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // What Config.Type knows.
@@ -28,8 +30,10 @@ type Config struct {
 	Context   int     `json:"max_position_embeddings"` // the longest sequence
 	Eps       float64 `json:"rms_norm_eps"`            // of norms; 0 means 1e-6
 	Theta     float64 `json:"rope_theta"`              // of rotary positions; 0 means 10000
-	Tied      bool    `json:"tie_word_embeddings"`     // the head's weight is that of the embeddings
-	Bias      bool    `json:"attention_bias"`          // attention's four layers have biases
+	// Stretch makes rotary frequencies lower; nil leaves them as they are.
+	Stretch *Stretch `json:"rope_scaling,omitempty"`
+	Tied    bool     `json:"tie_word_embeddings"` // the head's weight is that of the embeddings
+	Bias    bool     `json:"attention_bias"`      // attention's four layers have biases
 	// Spread is the standard deviation of new weights; 0 means 0.02.
 	Spread float64 `json:"initializer_range"`
 	// Ahead is how many heads besides predict what comes later, one id further each:
@@ -104,6 +108,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("lm: Config.%s is %v; want a finite number above 0, or 0 for the default", f.name, f.value)
 		}
 	}
+	if err := d.Stretch.validate(); err != nil {
+		return err
+	}
 	return d.checkParts()
 }
 
@@ -142,3 +149,8 @@ func (c Config) checkParts() error {
 
 // scale is that of scores, so that their spread does not grow with the width.
 func scale(width int) float64 { return 1 / math.Sqrt(float64(width)) }
+
+// angles are those of rotary positions.
+func (c Config) angles() kernel.Angles {
+	return kernel.Angles{Width: c.HeadWidth, Theta: c.Theta, Beside: c.Latent != nil, Stretch: c.Stretch.kernel()}
+}

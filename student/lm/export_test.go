@@ -51,3 +51,6 @@ func grow[F kernel.Float](e *engine[F], ids, runs []int) (all [][]float64) {
 	}
 	return all
 }
+
+// ParseIndex is parseIndex, for a fuzz test.
+var ParseIndex = parseIndex

@@ -22,10 +22,12 @@ const (
 )
 
 // Load reads a model from a folder in the layout of Hugging Face, config.json and
-// model.safetensors, for sequences of so many positions. It computes in float64 if
-// the configuration says so, and else in float32; weights of float16 and bfloat16
-// are widened. It fails on a configuration that means something else than what a
-// [Config] says, and where a weight is missing, or is one too many.
+// model.safetensors or, where the weights are in several files, the
+// model.safetensors.index.json that names them, for sequences of so many positions.
+// It computes in float64 if the configuration says so, and else in float32; weights
+// of float16 and bfloat16 are widened. It fails on a configuration that means
+// something else than what a [Config] says, and where a weight is missing, or is one
+// too many.
 func Load(dir string, positions int) (*student.Model, error) {
 	text, err := os.ReadFile(filepath.Join(dir, configFile))
 	if err != nil {
@@ -35,41 +37,21 @@ func Load(dir string, positions int) (*student.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lm: load: %s: %w", configFile, err)
 	}
-	f, err := os.Open(filepath.Join(dir, weightsFile))
-	if err != nil {
-		return nil, fmt.Errorf("lm: load: %w", err)
+	w, err := findShards(dir)
+	if err == nil {
+		err = w.fit(c)
 	}
-	defer f.Close()
-	if err := c.fits(f); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("lm: load: %w", err)
 	}
 	m, err := NewOf(c, positions, d, 0)
 	if err != nil {
 		return nil, err
 	}
-	// Heads ahead share the embeddings and the head, which a file may repeat.
-	names := student.Names{Ignore: []string{"*.rotary_emb.inv_freq", "model.layers.*.embed_tokens.weight", "*.shared_head.head.weight"}}
-	if c.Tied {
-		names.Ignore = append(names.Ignore, "lm_head.weight")
-	}
-	if _, err := m.LoadNamed(f, names); err != nil {
-		return nil, fmt.Errorf("lm: load: %s: %w", weightsFile, err)
+	if err := w.load(m, c.Tied); err != nil {
+		return nil, fmt.Errorf("lm: load: %w", err)
 	}
 	return m, nil
-}
-
-// fits refuses a file that is too small for the weights, for which nothing is
-// then allocated.
-func (c Config) fits(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	const least = 2 // bytes of a weight
-	if n := c.size(); float64(info.Size()) < least*n {
-		return fmt.Errorf("%s has %d bytes; %s asks for %.0f weights", weightsFile, info.Size(), configFile, n)
-	}
-	return nil
 }
 
 // size is how many weights there are, without the small ones.
@@ -92,7 +74,6 @@ func (c Config) size() float64 {
 var settings = map[string][]string{
 	"hidden_act":            {`"silu"`},
 	"mlp_bias":              {`false`},
-	"rope_scaling":          {`null`},
 	"use_sliding_window":    {`false`},
 	"partial_rotary_factor": {`1`, `1.0`},
 	"pretraining_tp":        {`1`},
@@ -118,10 +99,22 @@ type file struct {
 	Rope          *rope    `json:"rope_parameters,omitempty"`
 }
 
-// rope is where newer files have theta.
+// rope is where newer files have theta, and what stretches positions.
 type rope struct {
-	Theta float64 `json:"rope_theta"`
-	Type  string  `json:"rope_type"`
+	Theta float64
+	Stretch
+}
+
+// UnmarshalJSON reads both: embedded, Stretch would read all alone.
+func (r *rope) UnmarshalJSON(text []byte) error {
+	var theta struct {
+		Theta float64 `json:"rope_theta"`
+	}
+	if err := json.Unmarshal(text, &theta); err != nil {
+		return err
+	}
+	r.Theta = theta.Theta
+	return json.Unmarshal(text, &r.Stretch)
 }
 
 // parse is the configuration of a config.json, and what to compute in.
@@ -140,9 +133,13 @@ func parse(text []byte) (Config, tensor.Dtype, error) {
 		}
 	}
 	if r := f.Rope; r != nil {
-		if f.Theta = r.Theta; r.Type != "" && r.Type != "default" {
-			return Config{}, tensor.Dtype{}, fmt.Errorf("rope_type is %q; want %q", r.Type, "default")
+		f.Theta, f.Stretch = r.Theta, &r.Stretch
+		if r.Kind == "" {
+			f.Stretch = nil
 		}
+	}
+	if f.Stretch != nil && f.Stretch.Kind == "default" {
+		f.Stretch = nil
 	}
 	d, ok := precision[f.Dtype+f.NewDtype]
 	if !ok {
@@ -157,12 +154,9 @@ var architectures = map[string]string{Llama: "LlamaForCausalLM", Qwen2: "Qwen2Fo
 // Save writes a model that New or Load made to a folder, which it makes if there is
 // none, in the layout that [Load] and Hugging Face's transformers read.
 func Save(dir string, m *student.Model) error {
-	if m == nil {
-		return errNilModel
-	}
-	c, ok := m.Module().(Config)
-	if !ok {
-		return fmt.Errorf("lm: save: the module is a %T; want a Config", m.Module())
+	c, err := configOf(m)
+	if err != nil {
+		return err
 	}
 	c = c.defaults()
 	f := file{Config: c, Architectures: []string{architectures[c.Type]}, Act: "silu", Dtype: m.Dtype().String()}

@@ -117,7 +117,7 @@ func newWorker[F kernel.Float](e *engine[F]) *worker[F] {
 func (w *worker[F]) make(slots, positions int) {
 	if slots > w.slots || positions > w.positions {
 		w.slots, w.positions = max(slots, w.slots), max(positions, w.positions)
-		rotary := kernel.NewRotary[F](w.positions, w.HeadWidth, w.Theta, w.Latent != nil)
+		rotary := kernel.NewRotary[F](w.positions, w.angles())
 		w.caches = w.caches[:0]
 		for range w.Layers {
 			w.caches = append(w.caches, kernel.NewCache(w.slots, w.positions, w.attention, rotary))

@@ -52,8 +52,8 @@ func (n *network) latent(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 	shared := b.Op(graph.Columns(c, n.Rank, n.Rank+n.Turned))
 	c = b.Layer("kv_a_layernorm", n.norm, b.Op(graph.Columns(c, 0, n.Rank)))
 	kv := b.Layer("kv_b_proj", n.linear(n.Heads*(n.Plain+n.Values), false), c)
-	x = b.Op(graph.LatentHeads(q, kv, shared, graph.Latent{Heads: n.Heads, Plain: n.Plain, Turned: n.Turned, Values: n.Values}))
-	x = b.Op(graph.Attention(x, kernel.Attention{
+	x = b.Op(graph.LatentHeads(q, kv, shared, kernel.Latent{Heads: n.Heads, Plain: n.Plain, Turned: n.Turned, Values: n.Values}))
+	x = b.Op(graph.Attention(x, n.segments, kernel.Attention{
 		Heads: n.Heads, Shared: n.Heads, Width: width, Values: n.Values, Scale: scale(width),
 	}, n.rotary))
 	return b.Layer("o_proj", n.linear(n.Width, false), x)

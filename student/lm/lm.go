@@ -18,9 +18,10 @@
 // A [Sampler] draws what a model says after prompts.
 //
 // What a position comes to depends on those before it alone: neither what stands
-// behind it, nor the other samples of a batch, change it. Memory is linear in the
-// batch and in the length: attention keeps one number for each head and position,
-// and computes scores again for its gradient.
+// behind it, nor the other samples of a batch, change it. With the input [Segment],
+// which text.Sequences makes of packed texts, it depends on those of its text alone.
+// Memory is linear in the batch and in the length: attention keeps one number for
+// each head and position, and computes scores again for its gradient.
 //
 // Refused are sequences longer than the context, ids that the vocabulary does not
 // have, and configurations that mean something else than what is computed here.
@@ -39,6 +40,15 @@ import (
 	"github.com/godistill/godistill/student"
 )
 
+// Segment is the name of an input, ids (B, T) of tensor.Int: the number of the text
+// that a position is of, 0 for padding, as text.Segment has it. A model of a spec that
+// has it computes each of the texts of a row as it computes that text alone, and heeds
+// no padding: rows may be packed. A spec without it has a text in each sample.
+//
+//	set, err := text.Sequences{Tokenizer: chars, Context: 64, Segments: true}.Pack(examples)
+//	model, err := student.New(config, set.Spec(), seed)
+const Segment = "segment"
+
 // New is a model for sequences of so many positions, with parameters initialised
 // from the seed. It computes in float32; [NewOf] in what it is told.
 func New(c Config, positions int, seed uint64) (*student.Model, error) {
@@ -54,6 +64,45 @@ func NewOf(c Config, positions int, d tensor.Dtype, seed uint64) (*student.Model
 		return nil, fmt.Errorf("lm: %w", err)
 	}
 	return student.NewOf(c, Spec(positions), d, seed)
+}
+
+// For is a model that New or Load made, with a copy of its parameters, for other
+// inputs: sequences of another length, or of packed texts, which have [Segment].
+//
+//	model, err := lm.For(loaded, set.Spec())
+func For(m *student.Model, in data.Spec) (*student.Model, error) {
+	c, err := configOf(m)
+	if err != nil {
+		return nil, err
+	}
+	n, err := student.NewOf(c, in, m.Dtype(), 0)
+	if err != nil {
+		return nil, err
+	}
+	from := map[string]*student.Param{}
+	for p := range m.Params() {
+		from[p.Name] = p
+	}
+	for p := range n.Params() {
+		p.Frozen = from[p.Name].Frozen
+		if err := tensor.Copy(p.Value, from[p.Name].Value); err != nil {
+			return nil, fmt.Errorf("lm: %w", err)
+		}
+		p.Touch()
+	}
+	return n, nil
+}
+
+// configOf is the Config of a model that New or Load made.
+func configOf(m *student.Model) (Config, error) {
+	if m == nil {
+		return Config{}, errNilModel
+	}
+	c, ok := m.Module().(Config)
+	if !ok {
+		return c, fmt.Errorf("lm: the module of the model is a %T; want a Config", m.Module())
+	}
+	return c, nil
 }
 
 // Spec describes the inputs of a model for sequences of so many positions.
@@ -77,6 +126,9 @@ func (c Config) Forward(b *student.Builder, in student.Taps) student.Taps {
 	}
 	b.Check(c.checkPositions(ids.Shape()[1]))
 	n := c.network(b, ids.Shape()[1])
+	if n.segments = in[Segment]; n.segments != nil && (!n.segments.Shape().Eq(ids.Shape()) || n.segments.Dtype() != tensor.Int) {
+		b.Check(fmt.Errorf("the input %q is %v of %v; want the shape of %q, of int", Segment, n.segments.Shape(), n.segments.Dtype(), data.Input))
+	}
 	root := b.Scope("model")
 	table := root.Scope("embed_tokens").Param("weight", n.init, c.Vocab, c.Width)
 	embedded := root.Embed(table, ids)
@@ -102,6 +154,8 @@ type network struct {
 	init   student.Init
 	norm   student.RMSNorm
 	rotary *graph.Rotary
+	// segments are which text a position is of, nil where a sample is one.
+	segments *gorgonia.Node
 	// balance is how unequally experts are used, of all mixtures so far.
 	balance *gorgonia.Node
 }
@@ -110,7 +164,7 @@ func (c Config) network(b *student.Builder, positions int) *network {
 	c = c.defaults()
 	n := &network{Config: c, init: student.Normal(c.Spread), norm: student.RMSNorm{Eps: c.Eps}}
 	var err error
-	n.rotary, err = graph.NewRotary(b.Dtype(), positions, c.HeadWidth, c.Theta, c.Latent != nil)
+	n.rotary, err = graph.NewRotary(b.Dtype(), positions, c.angles())
 	b.Check(err)
 	return n
 }
@@ -144,7 +198,7 @@ func (n *network) attention(b *student.Builder, x *gorgonia.Node) *gorgonia.Node
 	bias := n.Type == Qwen2 || n.Bias
 	queries, keys := n.Heads*n.HeadWidth, n.KeyHeads*n.HeadWidth
 	x = n.beside(b, x, bias, part{"q_proj", queries}, part{"k_proj", keys}, part{"v_proj", keys})
-	x = b.Op(graph.Attention(x, kernel.Attention{
+	x = b.Op(graph.Attention(x, n.segments, kernel.Attention{
 		Heads: n.Heads, Shared: n.KeyHeads, Width: n.HeadWidth, Values: n.HeadWidth, Scale: scale(n.HeadWidth),
 	}, n.rotary))
 	return b.Layer("o_proj", n.linear(n.Width, n.Bias), x)

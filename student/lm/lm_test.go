@@ -3,6 +3,7 @@ package lm_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -135,6 +136,12 @@ func TestRefusals(t *testing.T) {
 		"Config.Theta is NaN":                                                 func(c *lm.Config) { c.Theta = math.NaN() },
 		"Config.Ahead is 9; want 0 or more, and fewer than Config.Context, 9": func(c *lm.Config) { c.Ahead = 9 },
 		`Config.Type is "qwen2", with a Mixture, a Latent or Ahead`:           func(c *lm.Config) { c.Type = lm.Qwen2 },
+		`Stretch.Kind is "ntk"; want "linear" or "llama3"`:                    func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: "ntk"} },
+		"Config.Stretch has a factor of 0.5; want a finite number, 1 or more": func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: lm.Linear, Factor: 0.5} },
+		`Stretch.Low is 1 and Stretch.High 0, with Kind "linear"; want none`:  func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: lm.Linear, Factor: 2, Low: 1} },
+		"Stretch.High is 0; want a number above Stretch.Low, 1":               func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: lm.Llama3, Factor: 2, Low: 1, Trained: 5} },
+		"Config.Stretch has frequencies from 4 to 4 turns in 5 positions":     func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: lm.Llama3, Factor: 2, Low: 4, High: 4, Trained: 5} },
+		"Config.Stretch has frequencies from 1 to 4 turns in 0 positions":     func(c *lm.Config) { c.Stretch = &lm.Stretch{Kind: lm.Llama3, Factor: 2, Low: 1, High: 4} },
 		"Mixture.Experts is 0":                                                func(c *lm.Config) { c.Experts = 0 },
 		"Mixture.Shared is -1":                                                func(c *lm.Config) { c.Shared = -1 },
 		"Mixture.Dense is 3; want 0 to Config.Layers, 2":                      func(c *lm.Config) { c.Dense = 3 },
@@ -190,9 +197,9 @@ func folder(t *testing.T, change func(config map[string]any)) string {
 func TestLoadRefuses(t *testing.T) {
 	for want, change := range map[string]func(c map[string]any){
 		`config.json: hidden_act is "gelu"; want "silu"`:                      func(c map[string]any) { c["hidden_act"] = "gelu" },
-		`config.json: rope_scaling is {"factor":8}; want null`:                func(c map[string]any) { c["rope_scaling"] = map[string]any{"factor": 8} },
+		`config.json: lm: Stretch.Kind is ""; want "linear" or "llama3"`:      func(c map[string]any) { c["rope_scaling"] = map[string]any{"factor": 8} },
 		`config.json: use_sliding_window is true; want false`:                 func(c map[string]any) { c["use_sliding_window"] = true },
-		`config.json: rope_type is "yarn"; want "default"`:                    func(c map[string]any) { c["rope_parameters"] = map[string]any{"rope_type": "yarn"} },
+		`config.json: lm: Stretch.Kind is "yarn"; want "linear" or "llama3"`:  func(c map[string]any) { c["rope_parameters"] = map[string]any{"rope_type": "yarn"} },
 		`config.json: the dtype is "int8"`:                                    func(c map[string]any) { c["torch_dtype"] = "int8" },
 		`config.json: lm: Config.Type is "mamba"`:                             func(c map[string]any) { c["model_type"] = "mamba" },
 		"model.safetensors: student: load: the file and the model do not fit": func(c map[string]any) { c["vocab_size"] = 12 },
@@ -222,8 +229,26 @@ func TestLoadNewerConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := m.Module().(lm.Config); c.Theta != 500 || m.Dtype() != tensor.Float64 {
-		t.Errorf("theta is %v and the dtype %v; want 500 and float64", c.Theta, m.Dtype())
+	if c := m.Module().(lm.Config); c.Theta != 500 || m.Dtype() != tensor.Float64 || c.Stretch != nil {
+		t.Errorf("theta is %v and the dtype %v, with %v; want 500 and float64, with no stretch", c.Theta, m.Dtype(), c.Stretch)
+	}
+	want := lm.Stretch{Kind: lm.Llama3, Factor: 8, Low: 1, High: 4, Trained: 8192}
+	for _, change := range []func(c map[string]any){
+		func(c map[string]any) {
+			c["rope_parameters"] = map[string]any{"rope_type": "llama3", "rope_theta": 500.0, "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+		},
+		func(c map[string]any) {
+			c["rope_theta"] = 500.0
+			c["rope_scaling"] = map[string]any{"type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}
+		},
+	} {
+		m, err := lm.Load(folder(t, change), positions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := m.Module().(lm.Config); c.Stretch == nil || *c.Stretch != want || c.Theta != 500 {
+			t.Errorf("the stretch is %+v, and theta %v; want %+v, and 500", c.Stretch, c.Theta, want)
+		}
 	}
 }
 
@@ -234,7 +259,7 @@ func TestSaveRefuses(t *testing.T) {
 	net := student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
 		return student.Taps{"logits": b.Layer("embed", student.Embedding{Size: 3, Width: 4}, in[data.Input])}
 	})
-	if err := lm.Save(t.TempDir(), must(student.New(net, lm.Spec(3), 1))); err == nil || !strings.Contains(err.Error(), "the module is a student.ModuleFunc; want a Config") {
+	if err := lm.Save(t.TempDir(), must(student.New(net, lm.Spec(3), 1))); err == nil || !strings.Contains(err.Error(), "the module of the model is a student.ModuleFunc; want a Config") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -283,9 +308,8 @@ func TestBiasBalances(t *testing.T) {
 
 // used is the memory of a training graph after a run, for so many samples and
 // positions.
-func used(t *testing.T, samples, length int) float64 {
+func used(t *testing.T, c lm.Config, samples, length int) float64 {
 	t.Helper()
-	c := small
 	c.Context = length
 	m := must(lm.New(c, length, 1))
 	var before, after runtime.MemStats
@@ -307,12 +331,15 @@ func used(t *testing.T, samples, length int) float64 {
 	return float64(after.HeapAlloc) - float64(before.HeapAlloc)
 }
 
-// Four times the samples, or the length, take four times the memory, and not more.
+// Four times the samples, or the length, take four times the memory, and not more, of
+// each kind of model.
 func TestMemoryIsLinear(t *testing.T) {
-	base := used(t, 8, 64)
-	for name, n := range map[string]float64{"batch": used(t, 32, 64), "length": used(t, 8, 256)} {
-		if n > 4.2*base {
-			t.Errorf("%s: %.0f bytes became %.0f; want 4.2 times as many at most", name, base, n)
+	for kind, c := range map[string]lm.Config{"small": small, "every": every} {
+		base := used(t, c, 8, 64)
+		for name, n := range map[string]float64{"batch": used(t, c, 32, 64), "length": used(t, c, 8, 256)} {
+			if n > 4.2*base {
+				t.Errorf("%s, %s: %.0f bytes became %.0f; want 4.2 times as many at most", kind, name, base, n)
+			}
 		}
 	}
 }
@@ -322,6 +349,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"model_type":"llama","vocab_size":11,"hidden_size":24,"intermediate_size":20,"num_hidden_layers":2,"num_attention_heads":6,"max_position_embeddings":9,"head_dim":null}`))
 	f.Add([]byte(`{"model_type":"deepseek_v3","n_routed_experts":6,"kv_lora_rank":3,"rope_parameters":{"rope_theta":1e4}}`))
 	f.Add([]byte(`{"rope_scaling":{}}`))
+	f.Add([]byte(`{"vocab_size":11,"hidden_size":24,"intermediate_size":20,"num_hidden_layers":2,"num_attention_heads":6,"max_position_embeddings":9,"rope_parameters":{"type":"llama3","factor":2,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":5}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, d, err := lm.Parse(text)
 		if err != nil {
@@ -336,31 +364,75 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// A saved student is run without Gorgonia, on ids, and knows no others.
+// A saved student of each kind is run without Gorgonia, on ids, and knows no others.
 func TestInfer(t *testing.T) {
-	for _, c := range []lm.Config{small, {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 1, Heads: 3, Context: 9, Tied: true}} {
-		m := must(lm.New(c, positions, 1))
+	for _, r := range references(t) {
+		m := r.model(tensor.Float32)
+		p := inferred(t, m)
+		v := ids(r.Config.Vocab)
+		in := asFloats(v)
+		want := everything(m, inputs(v))
+		for name, got := range must(p.Run(map[string][]float32{data.Input: in})) {
+			if !slices.Equal(got, want[name].Float32s()) {
+				t.Errorf("%s: infer says something else of %s than the model", r.Name, name)
+			}
+		}
+		in[positions+3] = float32(r.Config.Vocab)
+		got := must(p.Run(map[string][]float32{data.Input: in}))["logits"]
+		if size := positions * r.Config.Vocab; !slices.Equal(got[:size], want["logits"].Float32s()[:size]) || got[size+3*r.Config.Vocab] == got[size+3*r.Config.Vocab] {
+			t.Errorf("%s: an unknown id is known, or changes another sample", r.Name)
+		}
+	}
+}
+
+// Weights of fewer bits are those of experts and of latent attention as well.
+func TestInferPrecisions(t *testing.T) {
+	for _, r := range references(t) {
+		m := r.model(tensor.Float32)
 		var file bytes.Buffer
 		if err := m.Save(&file); err != nil {
 			t.Fatal(err)
 		}
-		p, err := infer.Load(&file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := ids(c.Vocab)
-		in := make([]float32, len(v.Ints()))
-		for i, id := range v.Ints() {
-			in[i] = float32(id)
-		}
-		want := must(m.Predict(inputs(v)))["logits"].Float32s()
-		if got := must(p.Run(map[string][]float32{data.Input: in}))["logits"]; !slices.Equal(got, want) {
-			t.Error("infer says something else than the model")
-		}
-		in[positions+3] = float32(c.Vocab)
-		got := must(p.Run(map[string][]float32{data.Input: in}))["logits"]
-		if size := positions * c.Vocab; !slices.Equal(got[:size], want[:size]) || got[size+3*c.Vocab] == got[size+3*c.Vocab] {
-			t.Error("an unknown id is known, or changes another sample")
+		v := ids(r.Config.Vocab)
+		want := widened(must(m.Predict(inputs(v)))["logits"])
+		for precision, most := range map[infer.Precision]float64{infer.Float16: 0.01, infer.Int8: 0.2} {
+			p, err := precision.Load(bytes.NewReader(file.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := []float64{}
+			for _, z := range must(p.Run(map[string][]float32{data.Input: asFloats(v)}))["logits"] {
+				got = append(got, float64(z))
+			}
+			if off := apart(got, want); !(off > 1e-6 && off < most) {
+				t.Errorf("%s in %v: logits are off by %v of the largest; want less than %v, and some", r.Name, precision, off, most)
+			}
 		}
 	}
+}
+
+// everything is all that a model says.
+func everything(m *student.Model, batch data.Batch) data.Signals {
+	return must(m.Predict(batch, slices.Sorted(maps.Keys(m.Taps()))...))
+}
+
+// inferred is a model that was saved, and is run without Gorgonia.
+func inferred(t *testing.T, m *student.Model) *infer.Predictor {
+	t.Helper()
+	var file bytes.Buffer
+	if err := m.Save(&file); err != nil {
+		t.Fatal(err)
+	}
+	p, err := infer.Load(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func asFloats(v *tensor.Dense) (all []float32) {
+	for _, id := range v.Ints() {
+		all = append(all, float32(id))
+	}
+	return all
 }

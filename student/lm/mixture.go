@@ -22,6 +22,8 @@ import (
 //	distill.LossFunc(func(_ *student.Builder, l distill.Lesson) distill.Rows {
 //		return distill.Rows{Value: l.Student["balance"]}
 //	})
+//
+// Both count padding as they do tokens, unless the inputs have [Segment].
 type Mixture struct {
 	Experts     int `json:"n_routed_experts"`      // how many there are
 	Each        int `json:"num_experts_per_tok"`   // how many a token goes to
@@ -79,7 +81,7 @@ func (n *network) mixture(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 	gate := b.Scope("gate")
 	z := b.Linear(x, gate.Param("weight", n.init, n.Experts, n.Width), nil, student.Identity)
 	w := n.route(gate, z, r)
-	balance := b.Op(graph.Balance(z, w, r))
+	balance := b.Op(graph.Balance(z, w, n.segments, r))
 	if n.balance != nil {
 		balance = b.Add(n.balance, balance, student.Identity)
 	}
@@ -101,9 +103,14 @@ func (n *network) mixture(b *student.Builder, x *gorgonia.Node) *gorgonia.Node {
 // route is the weights of experts, whose bias moves with training.
 func (n *network) route(b *student.Builder, z *gorgonia.Node, r kernel.Routing) *gorgonia.Node {
 	bias, node := b.Buffer("e_score_correction_bias", student.Zeros, r.Experts)
-	w, loads, err := graph.Route(z, node, b.Valid(), r)
+	var mask *gorgonia.Node // of tokens that are counted
+	moves := b.Training() && n.BiasStep > 0
+	if moves {
+		mask = b.Valid()
+	}
+	w, loads, err := graph.Route(z, node, mask, n.segments, r)
 	w = b.Op(w, err)
-	if b.Training() && n.BiasStep > 0 {
+	if moves {
 		b.After(w, func() { level(bias, loads, n.BiasStep) })
 	}
 	return w

@@ -42,7 +42,7 @@ type feed[F kernel.Float] struct {
 type experts[F kernel.Float] struct {
 	gate   linear[F]
 	bias   []F
-	each   []feed[F]
+	each   []kernel.Expert[F]
 	shared *feed[F] // nil for none
 }
 
@@ -139,7 +139,8 @@ func newFeed[F kernel.Float](s scope[F], width, inner int) feed[F] {
 func newExperts[F kernel.Float](c Config, s scope[F]) *experts[F] {
 	x := &experts[F]{gate: s.linear(c.Width, "gate"), bias: s.in("gate").of("e_score_correction_bias")}
 	for e := range c.Experts {
-		x.each = append(x.each, newFeed(s.in(fmt.Sprint("experts.", e)), c.Width, c.ExpertWidth))
+		f := newFeed(s.in(fmt.Sprint("experts.", e)), c.Width, c.ExpertWidth)
+		x.each = append(x.each, kernel.Expert[F]{Sides: f.sides, Back: f.back, Inner: f.inner})
 	}
 	if c.Shared > 0 {
 		shared := newFeed(s.in("shared_experts"), c.Width, c.Shared*c.ExpertWidth)

@@ -11,8 +11,7 @@ type rooms[F kernel.Float] struct {
 
 	// Of experts.
 	routes, shares []F // (rows, Experts): before and after routing
-	some, made     []F // (rows, Width): those that go to one, and what it makes of them
-	asked          []int
+	made           []F // (rows, Width): what they make of rows
 }
 
 func newRooms[F kernel.Float](c Config, a kernel.Attention) rooms[F] {
@@ -21,11 +20,9 @@ func newRooms[F kernel.Float](c Config, a kernel.Attention) rooms[F] {
 	if m := c.Mixture; m != nil {
 		widest := max(1, m.Shared) * m.ExpertWidth
 		wide, inner = max(wide, 2*widest), max(inner, widest)
-		all := make([]F, 2*passIDs*(m.Experts+c.Width))
+		all := make([]F, passIDs*(2*m.Experts+c.Width))
 		r.routes, all = all[:passIDs*m.Experts], all[passIDs*m.Experts:]
-		r.shares, all = all[:passIDs*m.Experts], all[passIDs*m.Experts:]
-		r.some, r.made = all[:passIDs*c.Width], all[passIDs*c.Width:]
-		r.asked = make([]int, 0, passIDs)
+		r.shares, r.made = all[:passIDs*m.Experts], all[passIDs*m.Experts:]
 	}
 	if c.Latent != nil {
 		inner = max(inner, c.Queries)
@@ -105,40 +102,17 @@ func (w *worker[F]) think(b *block[F], x []F) []F {
 		return y
 	}
 	m := b.mixture
-	if m.shared != nil {
-		w.gated(m.shared, y, x)
-	} else {
-		clear(y)
-	}
 	n := len(w.ids) * w.Experts
 	z, shares := w.rooms.routes[:n], w.rooms.shares[:n]
 	m.gate.apply(z, x, len(w.ids))
 	kernel.Route(shares, z, m.bias, w.routing())
-	for e := range m.each {
-		w.ask(m, e, y, x)
+	kernel.Mix(y, x, shares, m.each, w.Width)
+	if m.shared != nil {
+		made := w.rooms.made[:len(x)]
+		w.gated(m.shared, made, x)
+		kernel.Add(y, y, made, kernel.Identity)
 	}
 	return y
-}
-
-// ask adds what an expert makes of the rows that go to it.
-func (w *worker[F]) ask(m *experts[F], e int, y, x []F) {
-	asked, width := w.rooms.asked[:0], w.Width
-	for r := range w.ids {
-		if w.rooms.shares[r*w.Experts+e] != 0 {
-			copy(w.rooms.some[len(asked)*width:], x[r*width:(r+1)*width])
-			asked = append(asked, r)
-		}
-	}
-	if len(asked) == 0 {
-		return
-	}
-	w.gated(&m.each[e], w.rooms.made, w.rooms.some[:len(asked)*width])
-	for i, r := range asked {
-		share := w.rooms.shares[r*w.Experts+e]
-		for j, v := range w.rooms.made[i*width : (i+1)*width] {
-			y[r*width+j] += F(share * v)
-		}
-	}
 }
 
 // gated is down(SiLU(gate(x))·up(x)).

@@ -84,7 +84,9 @@ type Sample struct {
 // A Sampler draws what a model says after prompts. It computes with the weights as
 // they are when Generate is called: those of a model that learns may change from
 // one call to the next. What a position comes to is kept, so that each id is
-// computed once; a [Latent] keeps its short vectors, and nothing for each head.
+// computed once; a [Latent] keeps its short vectors, and nothing for each head. What
+// is kept is linear in Sampling.Batch and in the longest of the prompts with what
+// follows it.
 //
 // What a prompt is answered depends on the weights, the seed and its id alone, to
 // the last bit: other prompts, their order and their number, and the number of
@@ -103,12 +105,9 @@ type generator interface {
 // NewSampler is a sampler of a model that [New] or [Load] made. Heads ahead are not
 // asked.
 func NewSampler(m *student.Model, s Sampling) (*Sampler, error) {
-	if m == nil {
-		return nil, errNilModel
-	}
-	c, ok := m.Module().(Config)
-	if !ok {
-		return nil, fmt.Errorf("lm: the module of the model is a %T; want a Config", m.Module())
+	c, err := configOf(m)
+	if err != nil {
+		return nil, err
 	}
 	c, s = c.defaults(), s.defaults()
 	if err := s.validate(c); err != nil {

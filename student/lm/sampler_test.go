@@ -22,9 +22,11 @@ import (
 
 // variants are models with each of the parts that there are.
 var variants = map[string]lm.Config{
-	"llama":   {Vocab: 11, Width: 24, Inner: 20, Layers: 3, Heads: 6, KeyHeads: 2, Context: 90},
-	"biases":  {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, HeadWidth: 10, Context: 90, Bias: true},
-	"qwen2":   {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90, Tied: true},
+	"llama":  {Vocab: 11, Width: 24, Inner: 20, Layers: 3, Heads: 6, KeyHeads: 2, Context: 90},
+	"biases": {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, HeadWidth: 10, Context: 90, Bias: true},
+	"qwen2":  {Type: lm.Qwen2, Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90, Tied: true},
+	"stretched": {Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 3, Context: 90,
+		Stretch: &lm.Stretch{Kind: lm.Llama3, Factor: 8, Low: 1, High: 4, Trained: 500}},
 	"latent":  {Vocab: 13, Width: 20, Inner: 18, Layers: 2, Heads: 3, Context: 90, Latent: &lm.Latent{Rank: 7, Plain: 5, Turned: 4, Values: 6}},
 	"experts": {Vocab: 13, Width: 20, Inner: 18, Layers: 2, Heads: 5, Context: 90, Mixture: &lm.Mixture{Experts: 5, Each: 2, ExpertWidth: 9, Factor: 1.5}},
 	"every": {
@@ -484,5 +486,39 @@ func TestGenerateAllocates(t *testing.T) {
 		if allocs[1] > allocs[0]+5 && !testing.Short() { // the race detector makes some
 			t.Errorf("%s: 60 ids take %v allocations, and 5 take %v", name, allocs[1], allocs[0])
 		}
+	}
+}
+
+// kept is the memory of a sampler that has answered so many prompts of so many ids
+// altogether.
+func kept(t *testing.T, c lm.Config, batch, length int) float64 {
+	t.Helper()
+	c.Context = length
+	m := must(lm.New(c, 3, 1))
+	s := must(lm.NewSampler(m, lm.Sampling{Batch: batch}))
+	some := slices.Repeat([][]int{sequence(c.Vocab, length-1, 1)}, batch)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	must(s.Generate(t.Context(), some))
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(s)
+	return float64(after.HeapAlloc) - float64(before.HeapAlloc)
+}
+
+// What a sampler keeps is linear in the batch and in the length, and of latent
+// attention it keeps the short vectors alone.
+func TestSamplerMemory(t *testing.T) {
+	latent := lm.Config{Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 12, Latent: &lm.Latent{Rank: 8, Plain: 8, Turned: 8, Values: 16}}
+	plain := lm.Config{Vocab: 11, Width: 24, Inner: 20, Layers: 2, Heads: 12, HeadWidth: 16}
+	base := kept(t, plain, 64, 64)
+	for name, n := range map[string]float64{"batch": kept(t, plain, 256, 64), "length": kept(t, plain, 64, 256)} {
+		if n > 4.2*base {
+			t.Errorf("%s: %.0f bytes became %.0f; want 4.2 times as many at most", name, base, n)
+		}
+	}
+	if n := kept(t, latent, 64, 64); n > base/4 {
+		t.Errorf("latent attention keeps %.0f bytes, and all heads %.0f; want a quarter at most", n, base)
 	}
 }

@@ -214,8 +214,7 @@ func compare(t testing.TB, name string, got, want []float64, off, size float64) 
 }
 
 // Each kind of model is PyTorch's, under Hugging Face's names: the logits, the loss
-// and every gradient, to 1e-9 in float64 and, without the gradients, to 1e-4 in
-// float32.
+// and every gradient, to 1e-9 in float64 and to 1e-4 in float32.
 func TestModelsMatchPyTorch(t *testing.T) {
 	for _, r := range references(t) {
 		for d, off := range map[tensor.Dtype]float64{tensor.Float64: 1e-9, tensor.Float32: 1e-4} {
@@ -231,9 +230,7 @@ func TestModelsMatchPyTorch(t *testing.T) {
 					compare(t, fmt.Sprint("ahead", k+1), widened(p.Value(n)), r.Ahead[k], off, 1)
 				}
 				compare(t, "predicted logits", widened(must(m.Predict(inputs(ids(r.Config.Vocab))))["logits"]), r.Logits, off, 1)
-				if d == tensor.Float64 {
-					r.compareGrads(t, p, off)
-				}
+				r.compareGrads(t, p, off)
 			})
 		}
 	}
@@ -259,6 +256,9 @@ func (r reference) compareGrads(t testing.TB, p training, off float64) {
 func TestTrajectoriesMatchPyTorch(t *testing.T) {
 	for _, r := range references(t) {
 		t.Run(r.Name, func(t *testing.T) {
+			if len(r.Losses) != 50 {
+				t.Fatalf("there are %d steps; want 50", len(r.Losses))
+			}
 			m := r.model(tensor.Float64)
 			p := r.training(t, m)
 			w := adamW{}

@@ -32,9 +32,13 @@ CASES = {
     "llama tied": dict(tie_word_embeddings=True, num_key_value_heads=1),
     "llama biased": dict(attention_bias=True, num_key_value_heads=6, head_dim=6),
     "qwen2": dict(model_type="qwen2"),
+    "llama 3.1": dict(rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                        original_max_position_embeddings=40), head_dim=16, num_key_value_heads=2),
+    "linear": dict(rope_scaling=dict(rope_type="linear", factor=2.5)),
     "experts": dict(model_type="deepseek_v3", first_k_dense_replace=1, **EXPERTS),
     "experts in groups": dict(model_type="deepseek_v3", n_shared_experts=0, n_group=3, topk_group=2, norm_topk_prob=True,
                               **{k: v for k, v in EXPERTS.items() if k != "n_shared_experts"}),
+    "experts balanced": dict(model_type="deepseek_v3", norm_topk_prob=True, bias_update_speed=0.01, **EXPERTS),
     "latent": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=0, **LATENT),
     "ahead": dict(num_nextn_predict_layers=2, model_type="deepseek_v3"),
     "deepseek": dict(model_type="deepseek_v3", num_key_value_heads=6, q_lora_rank=9, num_nextn_predict_layers=1,
@@ -72,6 +76,7 @@ class Model:
 
     def __init__(self, config):
         self.c, self.params, self.balance = config, {}, 0
+        self.bias, self.loads = {}, {}
 
     def param(self, name, *shape):
         if name not in self.params:
@@ -86,10 +91,28 @@ class Model:
         inverse = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["rms_norm_eps"])
         return x * inverse * self.param(name + ".weight", x.shape[-1])
 
+    def frequencies(self, width):
+        """Those of pairs, by their wavelengths: the published formula of Llama 3.1, as transformers has it in
+        modeling_rope_utils.py, or all divided by one factor."""
+        all = [self.c["rope_theta"] ** (-i / width) for i in range(0, width, 2)]
+        r = self.c.get("rope_scaling", dict(rope_type="default"))
+        if r["rope_type"] == "linear":
+            all = [f / r["factor"] for f in all]
+        if r["rope_type"] == "llama3":
+            low, high, trained = r["low_freq_factor"], r["high_freq_factor"], r["original_max_position_embeddings"]
+            for i, f in enumerate(all):
+                wavelength = 2 * math.pi / f
+                if wavelength > trained / low:
+                    all[i] = f / r["factor"]
+                elif wavelength >= trained / high:
+                    smooth = (trained / wavelength - low) / (high - low)
+                    all[i] = (1 - smooth) * f / r["factor"] + smooth * f
+        return torch.tensor(all)
+
     def rotate(self, x):
         """Turns pairs that are half of the width apart; x is (B, heads, T, width)."""
         width = x.shape[-1]
-        frequency = self.c["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+        frequency = self.frequencies(width)
         angle = torch.arange(x.shape[2]).double()[:, None] * frequency
         cos, sin = torch.cat([angle.cos()] * 2, -1), torch.cat([angle.sin()] * 2, -1)
         a, b = x.chunk(2, -1)
@@ -122,7 +145,7 @@ class Model:
     def rotate_beside(self, x):
         """Turns pairs that are beside each other, as complex numbers."""
         width = x.shape[-1]
-        frequency = self.c["rope_theta"] ** (-torch.arange(0, width, 2) / width)
+        frequency = self.frequencies(width)
         angle = torch.arange(x.shape[2]).double()[:, None] * frequency
         z = torch.view_as_complex(x.contiguous().view(*x.shape[:-1], width // 2, 2))
         return torch.view_as_real(z * torch.polar(torch.ones_like(angle), angle)).flatten(-2)
@@ -149,13 +172,15 @@ class Model:
         c = self.c
         count, each = c["n_routed_experts"], c["num_experts_per_tok"]
         suits = torch.sigmoid(x @ self.param(name + ".gate.weight", count, x.shape[-1]).T)
-        choice = suits.detach() + parameter(name + ".gate.e_score_correction_bias", count)
+        bias = self.bias.setdefault(name, parameter(name + ".gate.e_score_correction_bias", count))
+        choice = suits.detach() + bias
         groups, kept = c.get("n_group", 1), c.get("topk_group", 1)
         parts = choice.unflatten(-1, (groups, -1))
         best = parts.topk(2, -1)[0].sum(-1).topk(kept, -1)[1]
         away = torch.ones(parts.shape[:-1], dtype=torch.bool).scatter(-1, best, False)
         choice = parts.masked_fill(away[..., None], -math.inf).flatten(-2)
         chosen = torch.zeros_like(choice).scatter(-1, choice.topk(each, -1)[1], 1.0)
+        self.loads[name] = chosen.flatten(0, 1).sum(0)
         weights = suits * chosen
         if c.get("norm_topk_prob"):
             weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
@@ -197,6 +222,11 @@ class Model:
             all.append(F.pad(z[:, :-k], (0, 0, k, 0)))
         return all
 
+    def level(self):
+        """Moves the bias of each expert by a step, up where fewer tokens than the mean went to it."""
+        for name, loads in self.loads.items():
+            self.bias[name] += self.c.get("bias_update_speed", 0) * torch.sign(loads.mean() - loads)
+
     def loss(self, ids, labels):
         """Cross entropy, with 0.3 times that of each head ahead, and 0.1 times the balance."""
         logits = self.forward(ids)
@@ -226,6 +256,7 @@ def case(name, change):
         loss = model.loss(ids, labels)[1]
         loss.backward()
         optimizer.step()
+        model.level()
         losses.append(loss.item())
     return {**result, "losses": losses, "final": model.forward(ids)[0].flatten().tolist()}
 

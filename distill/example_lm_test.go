@@ -1,0 +1,52 @@
+package distill_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/data/text"
+	"github.com/godistill/godistill/distill"
+	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/lm"
+	"github.com/godistill/godistill/teacher"
+)
+
+// A language model from beginning to end: characters become rows of several texts
+// each, a large model learns them, a small one learns from it, and answers. Of the
+// texts, only what follows a prompt is learned.
+func ExampleRun_languageModel() {
+	ctx := context.Background()
+	const letters = "abcdefghij"
+	var texts text.List
+	for from := range letters {
+		for to := from + 1; to < len(letters); to++ {
+			texts = append(texts, text.Example{Prompt: letters[from:to], Completion: letters[to:]})
+		}
+	}
+	chars := must(text.NewCharacters(letters))
+	rows := text.Sequences{Tokenizer: chars, Context: 24, Segments: true}
+	train := data.Loader{Set: must(rows.Pack(texts)), Batch: 8, Seed: 1}
+
+	model := func(width int, seed uint64) *student.Model {
+		c := lm.Config{Vocab: chars.Size(), Width: width, Inner: 2 * width, Layers: 2, Heads: 2, Context: 24}
+		return must(student.New(c, train.Spec(), seed))
+	}
+	big, small := model(32, 1), model(12, 2)
+	run := distill.Run{
+		Student: big, Terms: distill.Hinton(1, 0)[:1], Train: train,
+		Optimizer: distill.Adam{Rate: distill.Constant(0.01)}, Epochs: 40,
+	}
+	must(run.Fit(ctx))
+	run.Student, run.Teacher, run.Terms, run.Epochs = small, teacher.Of(big), distill.Hinton(2, 0.5), 80
+	must(run.Fit(ctx))
+
+	sampler := must(lm.NewSampler(small, lm.Sampling{Max: 10, Stop: []int{chars.Special().EOS}}))
+	prompts := [][]int{must(rows.Start("c")), must(rows.Start("efg"))}
+	for _, s := range must(sampler.Generate(ctx, prompts)) {
+		fmt.Printf("%q, stopped: %v\n", must(chars.Decode(s.IDs)), s.Stopped)
+	}
+	// Output:
+	// "defghij", stopped: true
+	// "hij", stopped: true
+}
