@@ -111,6 +111,7 @@
 //	students that teach each other   Mutual
 //	a moving average as the teacher  Run.Average, and teacher.Live
 //	layers that teach those before   Self
+//	no teacher at all                VirtualTeacher, and CrossEntropy.Smoothing
 //	a student cut from its teacher   student.Cut
 //	one view for both, and many      data.Mixup and other views
 //

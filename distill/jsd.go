@@ -10,8 +10,8 @@ import (
 
 // JSD is the generalised Jensen-Shannon divergence of the teacher's
 // p = softmax(t/T) and the student's q = softmax(s/T), in nats: β·KL(p ‖ m) +
-// (1-β)·KL(q ‖ m) with m = βp + (1-β)q (GKD, Agarwal et al. 2024, 2306.13649).
-// Between 0 and 1 it is at most log 2, and there is no factor T².
+// (1-β)·KL(q ‖ m) with m = βp + (1-β)q (GKD, Agarwal et al. 2024, 2306.13649,
+// equation 1). Between 0 and 1 it is at most log 2, and there is no factor T².
 //
 // By definition it is KL(p ‖ q) at β = 0 and KL(q ‖ p) at β = 1. Near these it is
 // about β and 1-β times as much: the scale jumps.

@@ -9,7 +9,7 @@ import (
 )
 
 // KL is T²·KL(softmax(t/T) ‖ softmax(s/T)) in nats, the soft term of Hinton et al.
-// (2015, 1503.02531): T² keeps its gradient, T(q-p), of one size while T
+// (2015, 1503.02531, section 2): T² keeps its gradient, T(q-p), of one size while T
 // changes. With a teacher's top k logits it is the divergence over these
 // classes and one bucket for all others, a lower bound.
 type KL struct {

@@ -215,7 +215,7 @@ func TestTeacherOfZeros(t *testing.T) {
 	_, _, err := look(t, r)
 	checkError(t, err, "(are its weights, its classes and its preprocessing right? Run.AnyTeacher allows it)")
 	r.AnyTeacher = true
-	if w := warnings(t, r, "100% of the soft targets are uniform at T = 2: they say nothing"); len(w) != 1 {
+	if w := warnings(t, r, "100% of the soft targets of term \"soft\" are uniform at T = 2: they say nothing"); len(w) != 1 {
 		t.Errorf("warnings %q; want one of soft targets", w)
 	}
 }

@@ -28,7 +28,8 @@ type Preflight struct {
 	// OneHot and Uniform are the shares of the teacher's soft targets, on the
 	// first batch and at the temperature of step 0, whose largest probability is
 	// above 0.999, or within 0.001 of 1/C: they say no more than a label, or
-	// nothing. NaN where no term is a KL.
+	// nothing. Of several terms they are the largest, and NaN where none compares
+	// distributions.
 	OneHot, Uniform float64
 	// Warnings are for people.
 	Warnings []string

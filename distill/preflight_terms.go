@@ -12,7 +12,6 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/graph"
-	"github.com/godistill/godistill/internal/kernel"
 	"github.com/godistill/godistill/student"
 )
 
@@ -134,8 +133,8 @@ func (s *session) try(t Term, c Case, pull float64, p *Preflight) (rows float64,
 		return 0, err
 	}
 	rows, weight := trial.totals[0], t.weight(0)
-	if k, ok := t.Loss.(KL); ok && weight != 0 {
-		p.soften(c.Teacher[orLogits(k.Teacher)], c.axes(), k.at(0))
+	if soft, ok := softeningOf(t.Loss); ok && weight != 0 {
+		p.soften(t.Name, soft.T, soft.targets(c))
 	}
 	at, taps := normOf(grads), slices.Sorted(maps.Keys(grads))
 	switch {
@@ -244,33 +243,4 @@ func (c Case) axes() tensor.Shape {
 		return nil
 	}
 	return c.Label.Shape()[1:]
-}
-
-// soften counts the soft targets that carry nothing at a temperature, for labels
-// of the given axes.
-func (p *Preflight) soften(logits *tensor.Dense, axes tensor.Shape, T float64) {
-	if logits == nil || !plain(logits) {
-		return
-	}
-	logits = classesLast(logits, axes)
-	c := last(logits.Shape())
-	rows := logits.Shape().TotalSize() / c
-	var row []float64
-	sharp, blunt := 0, 0
-	for r := range rows {
-		row = rowOf(row, logits, r)
-		switch largest := math.Exp(row[argmax(row)]/T - kernel.LogSumExp(row, 1/T)); {
-		case largest > 0.999:
-			sharp++
-		case largest < 1/float64(c)+0.001:
-			blunt++
-		}
-	}
-	p.OneHot, p.Uniform = float64(sharp)/float64(rows), float64(blunt)/float64(rows)
-	if p.OneHot > 0.5 {
-		p.warn("%.0f%% of the soft targets are one-hot at T = %v: they say no more than a label; want a higher temperature", 100*p.OneHot, T)
-	}
-	if p.Uniform > 0.5 {
-		p.warn("%.0f%% of the soft targets are uniform at T = %v: they say nothing; want a lower temperature", 100*p.Uniform, T)
-	}
 }

@@ -131,8 +131,8 @@ func TestTargetsThatSayNothing(t *testing.T) {
 		oneHot, uniform float64
 		warning         string
 	}{
-		"sharp":      {scaled(func(v float32) float32 { return 1e4 * v }), 4, 1, 0, "100% of the soft targets are one-hot at T = 4: they say no more than a label; want a higher temperature"},
-		"blunt":      {wise[float32](), 1e5, 0, 1, "100% of the soft targets are uniform at T = 100000: they say nothing; want a lower temperature"},
+		"sharp":      {scaled(func(v float32) float32 { return 1e4 * v }), 4, 1, 0, "100% of the soft targets of term \\\"soft\\\" are one-hot at T = 4: they say no more than a label; want a higher temperature"},
+		"blunt":      {wise[float32](), 1e5, 0, 1, "100% of the soft targets of term \\\"soft\\\" are uniform at T = 100000: they say nothing; want a lower temperature"},
 		"just right": {wise[float32](), 4, 0, 0, ""},
 	} {
 		r := toyRun[float32]()

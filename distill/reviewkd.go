@@ -19,8 +19,9 @@ import (
 // learned gates of each pixel (attention based fusion, figure 3a), and a 3x3
 // convolution of it is compared with the teacher's map, at its own size and pooled
 // to 4, 2 and 1 pixels a side where that is smaller, with weights 1, 1/2, 1/4 and
-// 1/8, divided by their sum (hierarchical context loss, figure 3b). What is due of all layers is added up.
-// Its authors let its weight rise over the first 20 epochs, as Linear does.
+// 1/8, divided by their sum (hierarchical context loss, figure 3b). What is due of
+// all layers is added up. Its authors let its weight rise over the first 20 epochs,
+// as Linear does.
 //
 // Convolutions have batch norms, and maps change size to the nearest pixel, as in
 // the authors' code. Its parameters are no part of the student.

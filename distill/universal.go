@@ -10,10 +10,10 @@ import (
 // UniversalLogit compares a student and a teacher of different classes, as with
 // two vocabularies: Σ_i |p_(i) - q_(i)|, where p_(1) ≥ p_(2) ≥ ... are the
 // teacher's probabilities softmax(t/T) in their order, q_(i) the student's, and
-// the shorter row ends in zeros (ULD, Boizard et al. 2024, 2402.12030, in
-// its closed form). It is from 0 to 2, knows nothing of which class is which, and so stands
-// beside a hard term. There is no factor T². Where two of a rank are equal, its
-// gradient by them is 0.
+// the shorter row ends in zeros (ULD, Boizard et al. 2024, 2402.12030, in its
+// closed form). It is from 0 to 2, knows nothing of which class is which, and so
+// stands beside a hard term. There is no factor T². Where two of a rank are equal,
+// its gradient by them is 0.
 type UniversalLogit struct {
 	// T is the temperature, above 0; nil means 1.
 	T Schedule

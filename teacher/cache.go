@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"sync"
 
 	"github.com/godistill/godistill/data"
@@ -32,14 +31,16 @@ var (
 // A row is found by its id and checked by the hash of its inputs, so another
 // set, order or augmentation is an error at the first batch, not a student
 // that learns nonsense. Answers are read from the disk as they are needed, by all
-// processors: in memory a row takes 24 bytes. Its methods may be called from many
-// goroutines, and any number of processes may read a directory.
+// processors, each through a file of its own: in memory a row takes 24 bytes. Its
+// methods may be called from many goroutines, and any number of processes may
+// read a directory.
 type Cache struct {
 	dir      string   // or several, for errors
 	manifest manifest // of any part
 	layout   layout
 	parts    []part  // in the order of their rows
 	index    []entry // sorted by id
+	grid     grid    // of the index, if it is one
 	readings sync.Pool
 }
 
@@ -63,9 +64,7 @@ func (c *Cache) Close() error {
 
 func (c *Cache) closeParts() (err error) {
 	for _, p := range c.parts {
-		if e := p.rows.Close(); e != nil && !errors.Is(e, os.ErrClosed) {
-			err = errors.Join(err, fmt.Errorf("teacher: %w", e))
-		}
+		err = errors.Join(err, p.close())
 	}
 	return err
 }

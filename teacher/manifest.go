@@ -210,7 +210,7 @@ func (m manifest) stored(c column) ([]column, error) {
 		return []column{c}, nil
 	}
 	if err := checkLogits(c.name, c.field); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; else Recording.TopK of 0, which keeps all", err)
 	}
 	classes := c.field.Shape[len(c.field.Shape)-1]
 	if m.TopK > classes {

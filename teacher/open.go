@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/godistill/godistill/data"
@@ -16,7 +17,46 @@ type part struct {
 	dir      string
 	manifest manifest
 	rows     *os.File
-	first    int64 // row of the recording that is the first of the file
+	again    []*os.File // rows too: those who read one file at once wait for each other
+	first    int64      // row of the recording that is the first of the file
+}
+
+// maxFiles is how many files a cache opens at most, if it has fewer parts.
+const maxFiles = 64
+
+// openPart opens a part for so many readers.
+func openPart(dir string, m manifest, readers int) (p part, err error) {
+	p.dir, p.manifest = dir, m
+	p.first, _ = m.span()
+	path := filepath.Join(dir, rowsName)
+	if p.rows, err = os.Open(path); err != nil {
+		return p, fmt.Errorf("teacher: %w", err)
+	}
+	for range readers - 1 {
+		file, err := os.Open(path)
+		if err != nil {
+			break // one is enough
+		}
+		p.again = append(p.again, file)
+	}
+	return p, nil
+}
+
+// file is the one of a reader.
+func (p *part) file(reader int) *os.File {
+	if reader == 0 || len(p.again) == 0 {
+		return p.rows
+	}
+	return p.again[(reader-1)%len(p.again)]
+}
+
+func (p *part) close() (err error) {
+	for _, file := range slices.Concat(p.again, []*os.File{p.rows}) {
+		if e := file.Close(); e != nil && !errors.Is(e, os.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("teacher: %w", e))
+		}
+	}
+	return err
 }
 
 type entry struct {
@@ -49,7 +89,7 @@ func open(dirs []string, partly bool) (c *Cache, err error) {
 		}
 	}()
 	for _, dir := range dirs {
-		if err := c.addPart(dir, partly); err != nil {
+		if err := c.addPart(dir, partly, min(runtime.GOMAXPROCS(0), maxFiles/len(dirs))); err != nil {
 			return c, err
 		}
 	}
@@ -59,7 +99,7 @@ func open(dirs []string, partly bool) (c *Cache, err error) {
 	return c, c.readIndex()
 }
 
-func (c *Cache) addPart(dir string, partly bool) error {
+func (c *Cache) addPart(dir string, partly bool, readers int) error {
 	m, err := readManifest(dir)
 	if err != nil {
 		return err
@@ -76,12 +116,11 @@ func (c *Cache) addPart(dir string, partly bool) error {
 	if m.Rows == 0 && !partly {
 		return fmt.Errorf("%w: %s: its recording is not finished; Record goes on with it, and OpenPart opens what there is", ErrMissing, dir)
 	}
-	rows, err := os.Open(filepath.Join(dir, rowsName))
+	p, err := openPart(dir, m, readers)
 	if err != nil {
-		return fmt.Errorf("teacher: %w", err)
+		return err
 	}
-	first, _ := m.span()
-	c.parts = append(c.parts, part{dir, m, rows, first})
+	c.parts = append(c.parts, p)
 	return nil
 }
 
@@ -122,6 +161,7 @@ func (c *Cache) readIndex() error {
 			return fmt.Errorf("%w: %s: %s is there twice", ErrCorrupt, c.dir, describe(c.index[i].id))
 		}
 	}
+	c.grid = gridOf(c.index, c.manifest.Views)
 	return nil
 }
 

@@ -269,7 +269,7 @@ func TestRecordRefuses(t *testing.T) {
 		{toy(1), set, Recording{TopK: 2, Temps: []float64{math.NaN()}}, "Recording.Temps has NaN"},
 		{toy(1), set, Recording{TopK: 2, Temps: []float64{1, 3, 1}}, "Recording.Temps has 1 twice; want each once"},
 		{toy(1), set, Recording{TopK: 2, Signals: []string{"features"}}, `no signal is called "logits"`},
-		{field(data.Field{Shape: tensor.Shape{2, 3, 4}, Dtype: tensor.Float32}), set, Recording{TopK: 2}, "(C) or (T, C)"},
+		{field(data.Field{Shape: tensor.Shape{2, 3, 4}, Dtype: tensor.Float32}), set, Recording{TopK: 2}, "(C) or (T, C) of a float type; else Recording.TopK of 0"},
 		{field(data.Field{Shape: tensor.Shape{6}, Dtype: tensor.Int}), set, Recording{TopK: 2}, "float type"},
 		{says(func(c *Card) {
 			for i := range 3 {

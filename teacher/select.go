@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"gorgonia.org/tensor"
+
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/internal/kernel"
 )
@@ -32,10 +34,12 @@ type Select struct {
 	From map[string][]string
 }
 
-// Of is the teacher t for these classes. Its logits are (N, C) or (N, T, C),
-// dense, and in the dtype of t's; other signals are as t says them. Without
-// merging they are t's to the bit. It refuses a teacher that does not name its
-// classes, or lacks some of those that are wanted.
+// Of is the teacher t for these classes. Its logits are (N, C), (N, T, C), or
+// (N, C, H, W) or (N, H, W, C) as t's are, dense, and in the dtype of t's; other
+// signals are as t says them. Without merging they are t's to the bit. It refuses
+// a teacher that does not name its classes, lacks some of those that are wanted,
+// or says the largest logits only: of the sum of all, nobody knows how much is
+// that of classes which are left out.
 func (s Select) Of(t Teacher) (Teacher, error) {
 	if t == nil {
 		return nil, errors.New("teacher: Select of a nil teacher; want a Teacher")
@@ -44,21 +48,51 @@ func (s Select) Of(t Teacher) (Teacher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("teacher: Select: %w", err)
 	}
-	f, ok := card.Signals[Logits]
-	if !ok {
-		return nil, fmt.Errorf("teacher: Select: the teacher has no signal %q; want dense logits", Logits)
-	}
-	if err := checkLogits(Logits, f); err != nil {
+	f, err := denseLogits(card)
+	if err != nil {
 		return nil, fmt.Errorf("teacher: Select: %w", err)
 	}
-	if n := f.Shape[len(f.Shape)-1]; len(card.Classes) != n {
-		return nil, fmt.Errorf("teacher: Select: the teacher names %d classes and has logits of %d; want a name for each", len(card.Classes), n)
+	axis, err := classAxis(f.Shape, len(card.Classes))
+	if err != nil {
+		return nil, fmt.Errorf("teacher: Select: %w", err)
 	}
 	picks, err := s.picks(card.Classes)
 	if err != nil {
 		return nil, err
 	}
-	return selected{t, slices.Clone(s.Classes), picks, f}, nil
+	return selected{t, slices.Clone(s.Classes), picks, f, axis}, nil
+}
+
+// denseLogits is the field of the logits on a card.
+func denseLogits(c Card) (data.Field, error) {
+	f, ok := c.Signals[Logits]
+	if _, top := c.Signals[Logits+TopSuffix]; !ok && top {
+		return f, fmt.Errorf("the teacher says the largest logits of each row (%q), and of the others their sum, of which the part that is left out is unknown; "+
+			"want dense logits, of which the selection can be recorded with TopK", Logits+TopSuffix)
+	}
+	if !ok {
+		return f, fmt.Errorf("the teacher has no signal %q; want dense logits", Logits)
+	}
+	if len(f.Shape) < 1 || len(f.Shape) > 3 || f.Dtype == tensor.Int {
+		return f, fmt.Errorf("signal %q has shape %v and dtype %s; want (C), (T, C), (C, H, W) or (H, W, C) of a float type", Logits, f.Shape, dtypeName(f.Dtype))
+	}
+	return f, checkField("signal", Logits, f)
+}
+
+// classAxis is the axis of n classes in the logits of a sample: the last, or of
+// pixels the first.
+func classAxis(shape tensor.Shape, n int) (int, error) {
+	last := len(shape) - 1
+	first := len(shape) == 3 && shape[0] == n
+	switch {
+	case first && shape[last] == n:
+		return 0, fmt.Errorf("logits of shape %v have the %d classes first or last, which nobody can tell; want another size of the images", shape, n)
+	case first:
+		return 0, nil
+	case shape[last] == n:
+		return last, nil
+	}
+	return 0, fmt.Errorf("the teacher names %d classes and has logits of shape %v; want a name for each", n, shape)
 }
 
 // picks are the indices of the teacher's classes for each class.
@@ -114,6 +148,7 @@ type selected struct {
 	classes []string
 	picks   [][]int
 	theirs  data.Field
+	axis    int // of the classes
 }
 
 // Card implements [Teacher].
@@ -132,7 +167,7 @@ func (s selected) Card() (Card, error) {
 // field is that of the logits for the classes that were selected.
 func (s selected) field() data.Field {
 	f := data.Field{Shape: s.theirs.Shape.Clone(), Dtype: s.theirs.Dtype}
-	f.Shape[len(f.Shape)-1] = len(s.classes)
+	f.Shape[s.axis] = len(s.classes)
 	return f
 }
 
@@ -145,31 +180,36 @@ func (s selected) Teach(ctx context.Context, b data.Batch) (data.Signals, error)
 	if err := Check(Card{Signals: map[string]data.Field{Logits: s.theirs}}, b, signals); err != nil {
 		return nil, fmt.Errorf("teacher: Select: %w", err)
 	}
-	logits, theirs := floats(signals[Logits]), s.theirs.Shape[len(s.theirs.Shape)-1]
-	all := make([]float64, 0, len(logits)/theirs*len(s.classes))
-	for at := 0; at < len(logits); at += theirs {
-		all = s.appendRow(all, logits[at:at+theirs])
-	}
 	signals = maps.Clone(signals) // they may be those of another too
-	signals[Logits] = dense(s.field(), b.N, all)
+	signals[Logits] = dense(s.field(), b.N, s.choose(floats(signals[Logits])))
 	return signals, nil
 }
 
-// appendRow adds what the teacher's logits come to for each class.
-func (s selected) appendRow(dst, logits []float64) []float64 {
-	var several []float64
-	for _, from := range s.picks {
-		z := logits[from[0]]
-		if len(from) > 1 {
-			several = several[:0]
-			for _, c := range from {
-				several = append(several, logits[c])
+// choose is what the teacher's logits come to for each class. Behind each axis of
+// classes are so many places, which are pixels or one.
+func (s selected) choose(logits []float64) (all []float64) {
+	places := s.theirs.Shape[s.axis+1:].TotalSize()
+	rows := s.theirs.Shape[s.axis] * places
+	for ; len(logits) > 0; logits = logits[rows:] {
+		for _, from := range s.picks {
+			for place := range places {
+				all = append(all, merged(logits[place:], from, places))
 			}
-			z = kernel.LogSumExp(several, 1)
 		}
-		dst = append(dst, z)
 	}
-	return dst
+	return all
+}
+
+// merged is the logit of some classes taken for one, whose logits lie so far apart.
+func merged(logits []float64, classes []int, apart int) float64 {
+	if len(classes) == 1 {
+		return logits[classes[0]*apart]
+	}
+	several := make([]float64, len(classes))
+	for i, c := range classes {
+		several[i] = logits[c*apart]
+	}
+	return kernel.LogSumExp(several, 1)
 }
 
 // Covers is what the teacher says, if it can: see [Cache.Covers].

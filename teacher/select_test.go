@@ -107,6 +107,69 @@ func TestSelectReorders(t *testing.T) {
 	sameBits(t, answer(t, back, b), answer(t, toy(1), b))
 }
 
+// Pixels are rows of classes like any other, whichever axis those are.
+func TestSelectOfPixels(t *testing.T) {
+	z := make([]float64, 2*5*3*4)
+	for i := range z {
+		z[i] = 900 * math.Sin(float64(i))
+	}
+	s := Select{Classes: []string{"car", "dog", "cat"}, From: map[string][]string{"dog": {"husky", "beagle"}}}
+	names := []string{"beagle", "cat", "car", "poodle", "husky"}
+	pick := func(shape tensor.Shape, dtype tensor.Dtype, z []float64) data.Signals {
+		card, n := logitsCard(data.Field{Shape: shape, Dtype: dtype}), len(z)/shape.TotalSize()
+		card.Classes = names
+		to := selectOf(t, s, fixed(card, data.Signals{Logits: dense(card.Signals[Logits], n, z)}))
+		all := answer(t, to, blank(n))
+		if card, err := to.Card(); err != nil || Check(card, blank(n), all) != nil {
+			t.Fatalf("card: %v, answer: %v", err, Check(card, blank(n), all))
+		}
+		return all
+	}
+	// at is where class c of a pixel is among n of them.
+	at := func(first bool, n, sample, c, pixel int) int {
+		if first {
+			return (sample*n+c)*12 + pixel
+		}
+		return (sample*12+pixel)*n + c
+	}
+	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		for _, first := range []bool{true, false} {
+			shape := tensor.Shape{3, 4, 5}
+			if first {
+				shape = tensor.Shape{5, 3, 4}
+			}
+			all := floats(pick(shape, dtype, z)[Logits])
+			for sample := range 2 {
+				for pixel := range 12 {
+					var row []float64
+					for c := range 5 {
+						row = append(row, z[at(first, 5, sample, c, pixel)])
+					}
+					want := floats(pick(tensor.Shape{5}, dtype, row)[Logits])
+					for c := range 3 {
+						if got := all[at(first, 3, sample, c, pixel)]; got != want[c] {
+							t.Errorf("%v %v: class %d of pixel %d of sample %d is %v; want %v", shape, dtype, c, pixel, sample, got, want[c])
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A selection has to come before the largest are kept: its own are recorded.
+func TestSelectOfTopK(t *testing.T) {
+	set := toySet{}
+	some := Select{Classes: []string{"e", "b", "d", "a"}}
+	_, err := some.Of(record(t, toy(1), set, t.TempDir(), Recording{TopK: 3}))
+	wantError(t, err, nil, `"logits.top"`, "left out", "recorded with TopK")
+	c := record(t, selectOf(t, some, toy(1)), set, t.TempDir(), Recording{TopK: 3})
+	want := answer(t, selectOf(t, some, toy(1)), batchOf(t, set, 0))
+	reduction{3, []float64{1}, false}.reduce(want, Logits, data.Field{Shape: tensor.Shape{4}, Dtype: tensor.Float32})
+	delete(want, Logits)
+	sameBits(t, answer(t, c, batchOf(t, set, 0)), want)
+}
+
 func TestSelectFingerprint(t *testing.T) {
 	seen := map[[32]byte]int{{}: -1, zoo().Says.Fingerprint: -2}
 	other := zoo()
@@ -148,8 +211,12 @@ func TestSelectRefuses(t *testing.T) {
 		{cat, nil, []string{"Select of a nil teacher"}},
 		{cat, failing{errors.New("broken")}, []string{"Select: broken"}},
 		{cat, with(func(c *Card) { delete(c.Signals, Logits) }), []string{"dense logits"}},
-		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Shape: tensor.Shape{5, 3, 4}, Dtype: tensor.Float32} }), []string{"(5, 3, 4)", "(C) or (T, C)"}},
-		{cat, with(func(c *Card) { c.Classes = nil }), []string{"names 0 classes and has logits of 5"}},
+		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Shape: tensor.Shape{3, 4, 6, 5}, Dtype: tensor.Float32} }), []string{"(3, 4, 6, 5)", "(C, H, W)"}},
+		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Shape: tensor.Shape{5}, Dtype: tensor.Int} }), []string{"dtype int", "a float type"}},
+		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Dtype: tensor.Float32} }), []string{"shape ()"}},
+		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Shape: tensor.Shape{5, 3, 5}, Dtype: tensor.Float32} }), []string{"(5, 3, 5)", "5 classes first or last"}},
+		{cat, with(func(c *Card) { c.Signals[Logits] = data.Field{Shape: tensor.Shape{3, 5, 4}, Dtype: tensor.Float32} }), []string{"5 classes", "(3, 5, 4)"}},
+		{cat, with(func(c *Card) { c.Classes = nil }), []string{"names 0 classes and has logits of shape (5)"}},
 		{cat, with(func(c *Card) { c.Classes = c.Classes[:4] }), []string{"names 4 classes"}},
 		{Select{}, zoo(), []string{"Select.Classes is empty"}},
 		{Select{Classes: []string{"cat", "lion", "car", "tiger"}}, zoo(), []string{`does not know ["lion" "tiger"]`, `it knows ["beagle" "cat"`, "Select.From"}},

@@ -64,8 +64,9 @@ func expert() Func {
 func BenchmarkCacheAtSize(b *testing.B) {
 	for _, shape := range []tensor.Shape{{28, 28}, {3, 32, 32}} {
 		for name, r := range map[string]Recording{"float32": {Batch: 256}, "float16": {Batch: 256, Half: true}} {
-			c := record(b, expert(), photos{shape}, b.TempDir(), r)
-			b.Run(fmt.Sprintf("%v/%s", shape, name), func(b *testing.B) { besidePlain(b, c, photos{shape}) })
+			b.Run(fmt.Sprintf("%v/%s", shape, name), func(b *testing.B) {
+				besidePlain(b, record(b, expert(), photos{shape}, b.TempDir(), r), photos{shape})
+			})
 		}
 	}
 }

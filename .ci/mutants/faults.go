@@ -57,13 +57,17 @@ var faults = []fault{
 	}}},
 	{3, "inputs of recorded rows are not compared", "teacher", "TestCacheRefuses", []edit{{
 		"teacher/read.go",
-		`if r.layout.hash(r.b, i) != binary.LittleEndian.Uint32(row[16:]) {`,
-		`if binary.LittleEndian.Uint32(row[16:]) != binary.LittleEndian.Uint32(row[16:]) {`,
+		`if w.layout.hash(w.b, i) != binary.LittleEndian.Uint32(w.row(i)[16:]) {`,
+		`if binary.LittleEndian.Uint32(w.row(i)[16:]) != binary.LittleEndian.Uint32(w.row(i)[16:]) {`,
 	}}},
 	{3, "recorded rows are taken in the order of the batch", "teacher", "TestRowsInAnyOrder", []edit{{
 		"teacher/read.go",
-		"	p, at := r.place(n)",
-		"	n = int64(i)\n	id = r.index[i].id\n	p, at := r.place(n)",
+		"	p, at := w.place(n)",
+		"	p, at := w.place(n - n + int64(i))",
+	}, {
+		"teacher/read.go",
+		`!intact(row, id)`,
+		`!sound(row)`,
 	}}},
 	{4, "what the top k leave out counts for nothing", "internal/graph", "TestLosses TestTopKLBoundsKL", []edit{{
 		"internal/kernel/loss.go",
