@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,8 +49,8 @@ func run(ctx context.Context, log io.Writer, out string, resume bool, r recipe) 
 		return err
 	}
 	l := &lab{recipe: r, log: log, out: out, resume: resume, chars: chars}
-	if !resume {
-		if err := os.RemoveAll(out); err != nil {
+	if !resume { // what is there would be gone on with
+		if err := errors.Join(os.RemoveAll(l.path("traces.jsonl")), os.RemoveAll(l.path("answers"))); err != nil {
 			return err
 		}
 	}
@@ -180,7 +181,7 @@ func (l *lab) reinforce(ctx context.Context, from arm, name string, updates int)
 		}
 		return distill.Run{
 			Teacher: rollouts, Terms: rl.Terms(0.2, 0), Train: rollouts,
-			Optimizer: distill.AdamW{Rate: distill.Warmup(10, distill.Constant(1e-3))},
+			Optimizer: distill.AdamW{Rate: distill.Constant(3e-4)},
 			Epochs:    updates,
 		}, err
 	})
@@ -296,8 +297,8 @@ func (*line) Finish(distill.Result, error) error { return nil }
 // evaluated is an arm with its report, which is made once.
 func (l *lab) evaluated(ctx context.Context, a arm) (arm, error) {
 	path := l.path("answers", a.name+".json")
-	if text, err := os.ReadFile(path); err == nil {
-		return a, json.Unmarshal(text, &a.report)
+	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &a.report) == nil {
+		return a, nil
 	}
 	solver, err := l.solver(a.model, reason.R1())
 	if err != nil {

@@ -27,7 +27,7 @@ type recipe struct {
 }
 
 var (
-	full  = recipe{chains: 1500, updates: 250, problems: 20_000, lessons: 1500, more: 100, test: 280}
+	full  = recipe{chains: 1500, updates: 50, problems: 20_000, lessons: 1500, more: 25, test: 280}
 	short = recipe{chains: 150, updates: 6, problems: 400, lessons: 60, more: 2, test: 28}
 )
 

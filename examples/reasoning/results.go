@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -114,15 +116,38 @@ func (s summary) print(w io.Writer) {
 	}
 }
 
-// page writes report.html, with the curves of the teacher's reinforcement.
+// page writes report.html, with the curves of the teacher's reinforcement, and draws
+// how the arms do by the number of operations.
 func (l *lab) page() error {
 	log, err := report.Open(l.path("stages", "teacher"))
 	if err != nil {
 		return err
 	}
-	page := report.Page{Title: "Reasoning is distillable", Note: "The curves are those of the teacher's reinforcement.", Run: log}
-	return page.WriteFile(l.path("report.html"))
+	var all, drawn report.Reasoning
+	for _, a := range l.arms {
+		all = append(all, report.Solved{Name: a.name, Params: a.model.Size(), Report: a.report})
+		if slices.Contains(pictured, a.name) {
+			drawn = append(drawn, all[len(all)-1])
+		}
+	}
+	f, err := os.Create(l.path("levels.png"))
+	if err != nil {
+		return err
+	}
+	err = report.Levels(f, report.PNG, "Chains of operations modulo 10", drawn...)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	page := report.Page{Title: "Reasoning is distillable", Note: "The curves are those of the teacher's reinforcement.", Run: log, Reasoning: all}
+	if err := page.WriteFile(l.path("report.html")); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.log, "wrote", l.path("report.html"))
+	return nil
 }
+
+// pictured are the arms of levels.png: more lines are none.
+var pictured = []string{"base", "teacher", "distilled_small", "distilled_large", "answers_only_small", "rl_small"}
 
 func writeJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
