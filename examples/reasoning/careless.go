@@ -27,7 +27,7 @@ func (c careless) Example(i int) (text.Example, error) {
 	if err != nil {
 		return text.Example{}, err
 	}
-	rng := rand.New(rand.NewPCG(c.Seed, uint64(i)))
+	rng := rand.New(rand.NewPCG(^c.Seed, uint64(i))) // another than that of the problem
 	rest := strings.TrimSuffix(p.Prompt, "=")
 	at := int(rest[0] - '0')
 	var chain []string

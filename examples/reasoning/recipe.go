@@ -27,7 +27,7 @@ type recipe struct {
 }
 
 var (
-	full  = recipe{chains: 1500, updates: 50, problems: 20_000, lessons: 1500, more: 25, test: 280}
+	full  = recipe{chains: 2500, updates: 50, problems: 20_000, lessons: 500, more: 25, test: 280}
 	short = recipe{chains: 150, updates: 6, problems: 400, lessons: 60, more: 2, test: 28}
 )
 
@@ -48,7 +48,7 @@ var (
 func llama(width, layers int) lm.Config {
 	// Positions are few, and so are the chains to imitate: rotation is faster and
 	// weights begin larger than in models of thousands of positions.
-	return lm.Config{Width: width, Inner: width * 8 / 3, Layers: layers, Heads: 4, Context: context_, Theta: 100, Spread: 0.08}
+	return lm.Config{Width: width, Inner: width * 8 / 3, Layers: layers, Heads: 4, Context: context_, Theta: 30, Spread: 0.12}
 }
 
 func qwen(width, layers int) lm.Config {
