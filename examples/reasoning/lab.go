@@ -238,7 +238,7 @@ func (l *lab) solver(m *student.Model, s lm.Sampling) (*reason.Solver, error) {
 }
 
 func (l *lab) set(split task.Split, n int, seed uint64) task.Set {
-	return task.Set{Task: arithmetic, Split: split, Rows: n, Seed: seed}
+	return task.Set{Task: arithmetic, Split: split, Rows: n, Seed: seed, Levels: l.levels}
 }
 
 func (l *lab) path(elements ...string) string {

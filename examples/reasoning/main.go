@@ -25,8 +25,8 @@
 //
 // The folder runs/reasoning has summary.json, the traces, the models, the logs of every
 // stage, pictures, and report.html. A run that was stopped goes on with -resume, and
-// comes to the same bytes. With -quick there is less of everything, and the teacher
-// learns little.
+// comes to the same bytes. With -quick chains are of two or three operations, and
+// there is less of everything.
 package main
 
 import (
@@ -40,7 +40,7 @@ import (
 
 func main() {
 	out := flag.String("out", "runs/reasoning", "the `folder` of the results")
-	quick := flag.Bool("quick", false, "less of everything")
+	quick := flag.Bool("quick", false, "chains of two or three operations, and less of everything")
 	resume := flag.Bool("resume", false, "go on where an earlier run with the same flags stopped")
 	flag.Parse()
 	r := full

@@ -18,17 +18,18 @@ var arithmetic = task.Modular{}
 
 // A recipe is how much of everything there is.
 type recipe struct {
-	chains   int // steps of imitating careless chains, of each model
-	updates  int // rollouts of the teacher's reinforcement
-	problems int // for which traces are asked
-	lessons  int // steps of each student
-	more     int // rollouts of distilled_rl_small
-	test     int // problems
+	levels   []int // of the problems; nil means all, 2 to 8 operations
+	chains   int   // steps of imitating careless chains, of each model
+	updates  int   // rollouts of the teacher's reinforcement
+	problems int   // for which traces are asked
+	lessons  int   // steps of each student
+	more     int   // rollouts of distilled_rl_small
+	test     int   // problems
 }
 
 var (
 	full  = recipe{chains: 2500, updates: 50, problems: 20_000, lessons: 500, more: 25, test: 280}
-	short = recipe{chains: 150, updates: 6, problems: 400, lessons: 60, more: 2, test: 28}
+	short = recipe{levels: []int{2, 3}, chains: 600, updates: 30, problems: 2000, lessons: 150, more: 5, test: 60}
 )
 
 // A size of model.
