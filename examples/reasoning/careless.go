@@ -10,12 +10,14 @@ import (
 	"github.com/godistill/godistill/data/text"
 )
 
-// A careless writer solves problems of task.Modular, and at each operation takes
-// another operator for the one that is there, with some probability: + for -, - for +
-// and + for *. It goes on from what comes of that, and never notices.
+// A careless writer solves problems of task.Modular. After the first ones, with which
+// it takes care, it takes another operator for the one that is there, with some
+// probability at each: + for -, - for + and + for *. It goes on from what comes of
+// that, and never notices.
 type careless struct {
 	task.Set
-	slip float64
+	careful int // problems
+	slip    float64
 }
 
 // mistaken is what an operator is taken for.
@@ -33,7 +35,7 @@ func (c careless) Example(i int) (text.Example, error) {
 	var chain []string
 	for rest = rest[1:]; rest != ""; rest = rest[2:] {
 		op := rest[0]
-		if rng.Float64() < c.slip {
+		if rng.Float64() < c.slip && i >= c.careful {
 			op = mistaken[op]
 		}
 		at = apply(op, at, int(rest[1]-'0'))
@@ -56,5 +58,5 @@ func apply(op byte, a, b int) int {
 
 // Fingerprint implements [text.Examples].
 func (c careless) Fingerprint() [32]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "careless %x %v", c.Set.Fingerprint(), c.slip))
+	return sha256.Sum256(fmt.Appendf(nil, "careless %x %d %v", c.Set.Fingerprint(), c.careful, c.slip))
 }

@@ -100,7 +100,7 @@ func (l *lab) distil(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a, err := l.imitate(ctx, base, "distilled_"+s.name, l.traces, l.lessons, nil)
+		a, err := l.imitate(ctx, base, "distilled_"+s.name, data.Loader{}, l.traces, l.lessons, nil)
 		if err != nil {
 			return err
 		}
@@ -120,10 +120,12 @@ func (l *lab) control(ctx context.Context) error {
 	equal := l.lessons * rows * 6 / (asked * group * 8)
 	for _, stage := range []func() (arm, error){
 		func() (arm, error) {
-			return l.imitate(ctx, l.start, "answers_only_small", direct{l.traces}, l.lessons, nil)
+			return l.imitate(ctx, l.start, "answers_only_small", data.Loader{}, direct{l.traces}, l.lessons, nil)
 		},
 		func() (arm, error) { return l.reinforce(ctx, l.start, "rl_small", equal) },
-		func() (arm, error) { return l.imitate(ctx, l.start, "soft_small", l.traces, l.lessons, says) },
+		func() (arm, error) {
+			return l.imitate(ctx, l.start, "soft_small", data.Loader{}, l.traces, l.lessons, says)
+		},
 		func() (arm, error) { return l.follow(ctx, l.start, "on_policy_small", says) },
 		func() (arm, error) { return l.reinforce(ctx, l.arm("distilled_small"), "distilled_rl_small", l.more) },
 	} {
@@ -136,21 +138,24 @@ func (l *lab) control(ctx context.Context) error {
 	return nil
 }
 
-// base is a model of a size that imitates careless chains.
+// base is a model of a size that imitates a writer who has become careless.
 func (l *lab) base(ctx context.Context, s size, name string) (arm, error) {
 	s.Vocab = l.chars.Size()
 	m, err := lm.New(s.Config, context_, 1)
 	if err != nil {
 		return arm{}, err
 	}
-	chains := careless{l.set(task.Train, l.chains*rows, 1), slip}
-	return l.imitate(ctx, arm{model: m}, name, chains, l.chains, nil)
+	steps := l.careful + l.careless
+	chains := careless{l.set(task.Train, steps*rows, 1), l.careful * rows, slip}
+	return l.imitate(ctx, arm{model: m}, name, data.Loader{InOrder: true}, chains, steps, nil)
 }
 
 // imitate is supervised fine-tuning on completions, to which a teacher may add what it
 // says of each of their tokens.
-func (l *lab) imitate(ctx context.Context, from arm, name string, what text.Examples, steps int, says teacher.Teacher) (arm, error) {
-	set, err := text.Sequences{Tokenizer: l.chars, Context: context_}.Of(what)
+func (l *lab) imitate(ctx context.Context, from arm, name string, train data.Loader, what text.Examples, steps int, says teacher.Teacher) (arm, error) {
+	var err error
+	train.Batch, train.Seed = rows, 1
+	train.Set, err = text.Sequences{Tokenizer: l.chars, Context: context_}.Of(what)
 	if err != nil {
 		return arm{}, err
 	}
@@ -161,7 +166,7 @@ func (l *lab) imitate(ctx context.Context, from arm, name string, what text.Exam
 	return l.stage(ctx, from, name, 6*rows*steps, func(m *student.Model) (distill.Run, error) {
 		return distill.Run{
 			Teacher: says, Terms: terms,
-			Train:     data.Loader{Set: set, Batch: rows, Seed: 1},
+			Train:     train,
 			Optimizer: distill.AdamW{Rate: distill.Warmup(50, distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
 			MaxSteps:  steps,
 		}, nil

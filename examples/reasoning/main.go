@@ -5,14 +5,14 @@
 //	go run ./examples/reasoning
 //
 // The problems are chains of two to eight operations modulo 10, as 3+5*2-7=, and what
-// is said is each result and then the answer, 8,6,9;9. Models begin by imitating
-// chains of a careless writer, who takes one operator for another now and then. These
-// are the arms:
+// is said is each result and then the answer, 8,6,9;9. Models begin by imitating a
+// writer who takes care at first, and then takes every fourth operator for another one.
+// These are the arms:
 //
-//	base                the largest model, of careless chains alone
+//	base                the largest model, which imitates alone
 //	teacher             base, after GRPO with rewards for right answers
-//	distilled_*         three smaller models of two architectures, from careless chains
-//	                    of their own, then the teacher's that were right
+//	distilled_*         three smaller models of two architectures, which imitate like
+//	                    base, and then the teacher's chains that were right
 //	answers_only_small  the smallest, with the answers of these, without the chains
 //	rl_small            the smallest, by GRPO as the teacher, with as many floating-point
 //	                    operations as distilled_small, rollouts included

@@ -18,7 +18,7 @@ import (
 )
 
 // tiny is done in seconds, and has everything.
-var tiny = recipe{chains: 12, updates: 2, problems: 40, lessons: 8, more: 1, test: 14}
+var tiny = recipe{careful: 8, careless: 4, updates: 2, problems: 40, lessons: 8, more: 1, test: 14}
 
 // files are those of a folder, but for clocks and terminals.
 func files(t *testing.T, dir string) map[string]string {
@@ -121,11 +121,11 @@ func TestCareless(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		careful, err := careless{set, 0}.Example(i)
+		careful, err := careless{set, 0, 0}.Example(i)
 		if err != nil || careful.Prompt != p.Prompt || careful.Completion != p.Completion() {
 			t.Errorf("without slips, %+v, %v; want %+v", careful, err, p)
 		}
-		half, err := careless{set, 0.25}.Example(i)
+		half, err := careless{set, 20, 0.25}.Example(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,10 @@ func TestCareless(t *testing.T) {
 			if next != right && next != wrong {
 				t.Errorf("%s: step %d of %q is neither right nor mistaken", p.Prompt, j, chain)
 			}
-			if right != wrong {
+			if i < 20 && next != right {
+				t.Errorf("%s: step %d of %q, with care, is mistaken", p.Prompt, j, chain)
+			}
+			if i >= 20 && right != wrong {
 				all++
 				if next == wrong {
 					slips++

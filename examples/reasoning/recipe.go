@@ -19,7 +19,8 @@ var arithmetic = task.Modular{}
 // A recipe is how much of everything there is.
 type recipe struct {
 	levels   []int // of the problems; nil means all, 2 to 8 operations
-	chains   int   // steps of imitating careless chains, of each model
+	careful  int   // steps of imitating careful chains, of each model
+	careless int   // and careless ones, after these
 	updates  int   // rollouts of the teacher's reinforcement
 	problems int   // for which traces are asked
 	lessons  int   // steps of each student
@@ -28,8 +29,8 @@ type recipe struct {
 }
 
 var (
-	full  = recipe{chains: 2500, updates: 50, problems: 20_000, lessons: 500, more: 25, test: 280}
-	short = recipe{levels: []int{2, 3}, chains: 600, updates: 30, problems: 2000, lessons: 150, more: 5, test: 60}
+	full  = recipe{careful: 2000, careless: 700, updates: 50, problems: 20_000, lessons: 500, more: 25, test: 280}
+	short = recipe{levels: []int{2, 3}, careful: 600, careless: 200, updates: 30, problems: 2000, lessons: 150, more: 5, test: 60}
 )
 
 // A size of model.
