@@ -165,16 +165,20 @@ func (l *lab) study(ctx context.Context) (all study.Outcomes, err error) {
 	return all, nil
 }
 
-// trial is one run by a method: on all images, of which some have labels, or, where
-// there is no teacher, on those that do.
+// trial is one run by a method: on the labelled images where there is no teacher, and
+// else on all of them, of which half have labels.
 func (l *lab) trial(m method, seed uint64, rate float64) (*distill.Run, error) {
 	model, err := l.student(m, seed)
 	if err != nil {
 		return nil, err
 	}
-	known, rows := l.labelled(seed), numbers(0, l.split.Train.Len())
-	if m.Family == labels {
-		rows = known
+	known := l.labelled(seed)
+	rows := known
+	if m.Family != labels {
+		rows = numbers(0, l.split.Train.Len())
+		if unknown := len(rows) - len(known); unknown > 0 {
+			rows = append(rows, slices.Repeat(known, unknown/len(known))...)
+		}
 	}
 	set, err := data.HideLabels(l.split.Train, func(i int) bool { _, ok := slices.BinarySearch(known, i); return ok })
 	if err != nil {
