@@ -167,7 +167,7 @@ func (l *lab) imitate(ctx context.Context, from arm, name string, train data.Loa
 		return distill.Run{
 			Teacher: says, Terms: terms,
 			Train:     train,
-			Optimizer: distill.AdamW{Rate: distill.Warmup(50, distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
+			Optimizer: distill.AdamW{Rate: distill.Warmup(min(50, steps/10), distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
 			MaxSteps:  steps,
 		}, nil
 	})
@@ -203,7 +203,7 @@ func (l *lab) follow(ctx context.Context, from arm, name string, says teacher.Te
 			Train: reason.Own{
 				Solver: solver, Problems: l.set(task.Train, steps*rows, 4), Batch: rows, Epoch: steps, Context: context_,
 			},
-			Optimizer: distill.AdamW{Rate: distill.Warmup(50, distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
+			Optimizer: distill.AdamW{Rate: distill.Warmup(min(50, steps/10), distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
 			Epochs:    1, Every: 100,
 		}, err
 	})

@@ -29,7 +29,7 @@ type recipe struct {
 }
 
 var (
-	full  = recipe{careful: 2000, careless: 700, updates: 50, problems: 20_000, lessons: 500, more: 25, test: 280}
+	full  = recipe{careful: 2000, careless: 700, updates: 50, problems: 20_000, lessons: 100, more: 25, test: 280}
 	short = recipe{levels: []int{2, 3}, careful: 600, careless: 200, updates: 30, problems: 2000, lessons: 150, more: 5, test: 60}
 )
 
