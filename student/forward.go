@@ -80,7 +80,9 @@ func newRunner[F kernel.Float](taps []string, p *plan.Plan) runner {
 	return &forward[F]{taps: slices.Clone(taps), plan: p, in: make([]*tensor.Dense, len(p.Inputs))}
 }
 
-func (f *forward[F]) computes(taps []string) bool { return within(f.taps, taps) && within(taps, f.taps) }
+func (f *forward[F]) computes(taps []string) bool {
+	return within(f.taps, taps) && within(taps, f.taps)
+}
 
 // within says that each of some is one of all.
 func within(some, all []string) bool {
