@@ -19,6 +19,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/atomicfile"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -238,7 +239,7 @@ func TestDirIsMade(t *testing.T) {
 func TestDirIsTried(t *testing.T) {
 	r := toyRun[float32]()
 	r.Dir = t.TempDir()
-	if err := os.Mkdir(filepath.Join(r.Dir, CheckpointFile+temporary), 0o700); err != nil { // root may write anywhere
+	if err := os.Mkdir(filepath.Join(r.Dir, CheckpointFile+atomicfile.Suffix), 0o700); err != nil { // root may write anywhere
 		t.Fatal(err)
 	}
 	for step, err := range r.Steps(t.Context()) {
