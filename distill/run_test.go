@@ -285,7 +285,7 @@ func TestOneRunAtATime(t *testing.T) {
 }
 
 func TestCheckpointsAreDue(t *testing.T) {
-	for every, want := range map[int][]int{0: {0, 6, 12, 18}, 1: seq(19), 4: {0, 4, 8, 12, 16, 18}} {
+	for every, want := range map[int][]int{0: {0, 6, 12, 18}, 1: data.Range(0, 19), 4: {0, 4, 8, 12, 16, 18}} {
 		r := keptRun(t.TempDir())
 		r.Every = every
 		saved := []int{0}
@@ -306,14 +306,6 @@ func TestCheckpointsAreDue(t *testing.T) {
 			t.Errorf("Every %d: checkpoints at %v, want %v", every, saved, want)
 		}
 	}
-}
-
-func seq(n int) []int {
-	s := make([]int, n)
-	for i := range s {
-		s[i] = i
-	}
-	return s
 }
 
 func checkEmpty(t *testing.T, dir string) {

@@ -20,10 +20,7 @@ func heap() int {
 // them: a study has hundreds.
 func TestEndedTrialsAreSmall(t *testing.T) {
 	s := twoArms()
-	s.Arms, s.Rates, s.Seeds = s.Arms[:1], s.Rates[:1], nil
-	for i := range 20 {
-		s.Seeds = append(s.Seeds, uint64(i+1))
-	}
+	s.Arms, s.Rates, s.Seeds = s.Arms[:1], s.Rates[:1], Seeds(20)
 	var heaps []int // when each trial begins
 	s.Observe = func(Trial) []distill.Observer { heaps = append(heaps, heap()); return nil }
 	all, err := s.Run(t.Context())
