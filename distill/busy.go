@@ -40,8 +40,8 @@ func (s *session) claim(field string, thing any) error {
 	return nil
 }
 
-// release gives back what hold has claimed. What the models were asked for on the
-// way, they will not be asked for as often, and many may be kept.
+// release gives back what hold has claimed, and what the models keep to predict
+// faster: from now on they rest, as hundreds of a study do.
 func (s *session) release() {
 	for _, thing := range s.held {
 		if m, ok := thing.(*student.Model); ok {
