@@ -193,20 +193,11 @@ func (l Loader) deal(f *filler) (err error) {
 		f.rows = l.Draw.Rows(rng)
 		f.again, err = l.count(f.rows)
 	case l.InOrder:
-		f.rows = upTo(l.Set.Len())
+		f.rows = Range(0, l.Set.Len())
 	default:
 		f.rows = rng.Perm(l.Set.Len())
 	}
 	return err
-}
-
-// upTo is 0 to n-1.
-func upTo(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
 }
 
 // count says of each row that was drawn how often it was before, and what is

@@ -30,6 +30,10 @@ func wrap(set Set, kind string, change func(*digest)) around {
 
 // Subset is the given rows of a set, in that order. Samples keep their ids, so
 // no row may be listed twice.
+//
+//	train, err := data.Subset(all, data.Range(0, 50_000))
+//	...
+//	valid, err := data.Subset(all, data.Range(50_000, all.Len()))
 func Subset(set Set, rows []int) (Set, error) {
 	if set == nil {
 		return nil, fmt.Errorf("data: Subset: %w", errNilSet)
@@ -49,6 +53,15 @@ func Subset(set Set, rows []int) (Set, error) {
 	}
 	rows = slices.Clone(rows)
 	return &subset{wrap(set, "subset", func(d *digest) { d.ints(rows) }), rows}, nil
+}
+
+// Range is the numbers from first on, below end, as rows for a [Subset] or a [Deal].
+// It is empty where there are none.
+func Range(first, end int) (rows []int) {
+	for i := first; i < end; i++ {
+		rows = append(rows, i)
+	}
+	return rows
 }
 
 type subset struct {

@@ -36,6 +36,19 @@ func TestSubset(t *testing.T) {
 	wantError(t, err, "nil")
 }
 
+func TestRange(t *testing.T) {
+	for _, test := range []struct {
+		first, end int
+		want       []int
+	}{
+		{0, 3, []int{0, 1, 2}}, {5, 9, []int{5, 6, 7, 8}}, {-1, 1, []int{-1, 0}}, {4, 4, nil}, {4, -4, nil},
+	} {
+		if got := data.Range(test.first, test.end); !slices.Equal(got, test.want) {
+			t.Errorf("from %d to %d: %v; want %v", test.first, test.end, got, test.want)
+		}
+	}
+}
+
 func TestHideLabels(t *testing.T) {
 	odd := func(i int) bool { return i%2 == 1 }
 	hard := must(data.HideLabels(grid(5), odd))

@@ -202,7 +202,7 @@ func (s Stream) read(ctx context.Context, epoch, from int) iter.Seq2[Batch, erro
 			yield(Batch{}, err)
 			return
 		}
-		f := &filler{set: set, spec: spec, seed: s.Seed, epoch: epoch, workers: workers(s.Workers, set), rows: upTo(s.Batch)}
+		f := &filler{set: set, spec: spec, seed: s.Seed, epoch: epoch, workers: workers(s.Workers, set), rows: Range(0, s.Batch)}
 		for records, err := range s.windows(ctx, epoch, from) {
 			w.records = records
 			var b Batch

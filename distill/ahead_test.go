@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -164,22 +165,30 @@ func TestTeacherAnswersMeanwhile(t *testing.T) {
 	twoProcessors(t)
 	r := toyRun[float32]()
 	r.Valid, r.Epochs = nil, 1
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // for one that waits alone
+	defer cancel()
 	meet := make(chan struct{})
 	asked, met, done := 0, 0, 0
 	r.Teacher = told(wise[float32](), func(data.Batch) error {
 		if asked++; asked > 3 { // the preflight's, and those of steps 1 and 2
-			meet <- struct{}{}
+			select {
+			case meet <- struct{}{}:
+			case <-ctx.Done():
+			}
 		}
-		return nil
+		return ctx.Err()
 	})
 	r.Optimizer = SGD{Rate: func(step int) float64 {
 		if step == done && step > met && step < 5 { // once in each of steps 2 to 5
 			met = step
-			<-meet
+			select {
+			case <-meet:
+			case <-ctx.Done():
+			}
 		}
 		return 0.1
 	}}
-	for step, err := range r.Steps(t.Context()) {
+	for step, err := range r.Steps(ctx) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+
+	"github.com/godistill/godistill/student"
 )
 
 // busy are the students and the folders of the runs that are under way: two
@@ -38,9 +40,13 @@ func (s *session) claim(field string, thing any) error {
 	return nil
 }
 
-// release gives back what hold has claimed.
+// release gives back what hold has claimed, and what the models keep to predict
+// faster: from now on they rest, as hundreds of a study do.
 func (s *session) release() {
 	for _, thing := range s.held {
+		if m, ok := thing.(*student.Model); ok {
+			m.Trim()
+		}
 		busy.Delete(thing)
 	}
 	s.held = nil

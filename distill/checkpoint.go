@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
-	"github.com/godistill/godistill/internal/safetensors"
 	"gorgonia.org/tensor"
+
+	"github.com/godistill/godistill/internal/atomicfile"
+	"github.com/godistill/godistill/internal/safetensors"
 )
 
 // stateKey is the entry of a checkpoint's metadata that has the state, in JSON
@@ -133,7 +133,7 @@ func unpackAs[T floating](t safetensors.Tensor) (*tensor.Dense, error) {
 
 // saveState writes a checkpoint to a file. If that fails, or the machine does,
 // the file that was there before is still there and whole.
-func saveState(path string, s State) error { return saving(path, replace(path, s.Write)) }
+func saveState(path string, s State) error { return saving(path, atomicfile.Write(path, s.Write)) }
 
 // saving is an error of saving a checkpoint, nil if err is.
 func saving(path string, err error) error {
@@ -157,9 +157,6 @@ func loadState(path string) (State, error) {
 	return s, nil
 }
 
-// temporary is the end of the name of a file that is not whole yet.
-const temporary = ".tmp"
-
 // makeDir makes the folder, and sees that a checkpoint can be written there.
 func (s *session) makeDir() error {
 	if s.Dir == "" {
@@ -167,7 +164,7 @@ func (s *session) makeDir() error {
 	}
 	err := os.MkdirAll(s.Dir, 0o755)
 	if err == nil {
-		err = tryFile(filepath.Join(s.Dir, CheckpointFile+temporary))
+		err = tryFile(filepath.Join(s.Dir, CheckpointFile+atomicfile.Suffix))
 	}
 	if err != nil {
 		return fmt.Errorf("distill: Run.Dir: %w", err)
@@ -182,65 +179,4 @@ func tryFile(path string) error {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(path))
-}
-
-// replace writes a new file beside path, and puts it in its place once it is
-// on the disk.
-func replace(path string, write func(io.Writer) error) error {
-	if err := prepare(path, write); err != nil {
-		return err
-	}
-	if err := commit(path); err != nil {
-		return errors.Join(err, discard(path))
-	}
-	return nil
-}
-
-// prepare writes a new file beside path. It is whole and on the disk, or not
-// there.
-func prepare(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path + temporary)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	err = write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, discard(path))
-	}
-	return nil
-}
-
-// commit puts what was prepared in its place.
-func commit(path string) error {
-	if err := os.Rename(path+temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// discard removes what was prepared, if it is there.
-func discard(path string) error {
-	if err := os.Remove(path + temporary); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// syncDir makes a renaming last. Windows cannot, and need not.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

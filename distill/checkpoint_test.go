@@ -159,29 +159,6 @@ func TestSaveState(t *testing.T) {
 	checkError(t, saveState(filepath.Join(dir, "none", "x"), s), "distill: save ")
 }
 
-// A failed write leaves what was there.
-func TestReplaceKeepsTheOldFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "x")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	failed := errors.New("the disk is full")
-	err := replace(path, func(w io.Writer) error {
-		io.WriteString(w, "new")
-		return failed
-	})
-	if !errors.Is(err, failed) {
-		t.Errorf("%v; want %v", err, failed)
-	}
-	if text, err := os.ReadFile(path); err != nil || string(text) != "old" {
-		t.Errorf("%q, %v; want the old file", text, err)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-		t.Errorf("%v; want one file", entries)
-	}
-}
-
 func FuzzReadState(f *testing.F) {
 	whole := encoded(f, sampleState())
 	f.Add(whole)

@@ -17,6 +17,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/atomicfile"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -388,7 +389,7 @@ func TestMutualResumesFromWithinASave(t *testing.T) {
 		saved = append(saved, [2][]byte{encoded(t, must(steps[0].State())), encoded(t, must(steps[1].State()))})
 	}
 	old, now := saved[6], saved[7]
-	const place, beside = CheckpointFile, CheckpointFile + temporary
+	const place, beside = CheckpointFile, CheckpointFile + atomicfile.Suffix
 	for name, files := range map[string][2]map[string][]byte{
 		"while the first is written":       {{place: old[0], beside: now[0][:999]}, {place: old[1]}},
 		"while the second is written":      {{place: old[0], beside: now[0]}, {place: old[1], beside: now[1][:999]}},
@@ -436,7 +437,7 @@ func TestMutualSavesAllOrNone(t *testing.T) {
 	var last error
 	for steps, err := range Mutual(t.Context(), keptPeers(dirs)...) {
 		if last = err; err == nil && steps[0].N == 4 {
-			if err := os.Mkdir(filepath.Join(dirs[1], CheckpointFile+temporary), 0o700); err != nil { // root may write anywhere
+			if err := os.Mkdir(filepath.Join(dirs[1], CheckpointFile+atomicfile.Suffix), 0o700); err != nil { // root may write anywhere
 				t.Fatal(err)
 			}
 		}
@@ -447,7 +448,7 @@ func TestMutualSavesAllOrNone(t *testing.T) {
 			t.Errorf("a checkpoint of step %d; want 3", s.Step)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dirs[0], CheckpointFile+temporary)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dirs[0], CheckpointFile+atomicfile.Suffix)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the new checkpoint of run 0: %v; want none", err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/atomicfile"
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/teacher"
 )
@@ -238,7 +239,7 @@ func TestDirIsMade(t *testing.T) {
 func TestDirIsTried(t *testing.T) {
 	r := toyRun[float32]()
 	r.Dir = t.TempDir()
-	if err := os.Mkdir(filepath.Join(r.Dir, CheckpointFile+temporary), 0o700); err != nil { // root may write anywhere
+	if err := os.Mkdir(filepath.Join(r.Dir, CheckpointFile+atomicfile.Suffix), 0o700); err != nil { // root may write anywhere
 		t.Fatal(err)
 	}
 	for step, err := range r.Steps(t.Context()) {
@@ -284,7 +285,7 @@ func TestOneRunAtATime(t *testing.T) {
 }
 
 func TestCheckpointsAreDue(t *testing.T) {
-	for every, want := range map[int][]int{0: {0, 6, 12, 18}, 1: seq(19), 4: {0, 4, 8, 12, 16, 18}} {
+	for every, want := range map[int][]int{0: {0, 6, 12, 18}, 1: data.Range(0, 19), 4: {0, 4, 8, 12, 16, 18}} {
 		r := keptRun(t.TempDir())
 		r.Every = every
 		saved := []int{0}
@@ -305,14 +306,6 @@ func TestCheckpointsAreDue(t *testing.T) {
 			t.Errorf("Every %d: checkpoints at %v, want %v", every, saved, want)
 		}
 	}
-}
-
-func seq(n int) []int {
-	s := make([]int, n)
-	for i := range s {
-		s[i] = i
-	}
-	return s
 }
 
 func checkEmpty(t *testing.T, dir string) {

@@ -3,6 +3,8 @@ package distill
 import (
 	"errors"
 	"os"
+
+	"github.com/godistill/godistill/internal/atomicfile"
 )
 
 // checkpointAll saves all runs when it is time to save one of them: they are
@@ -26,16 +28,16 @@ func saveAll(sessions []*session) error {
 		if s.Dir == "" {
 			continue
 		}
-		if err := prepare(s.path(), s.snapshot().Write); err != nil {
+		if err := atomicfile.Prepare(s.path(), s.snapshot().Write); err != nil {
 			for _, path := range paths {
-				err = errors.Join(err, discard(path))
+				err = errors.Join(err, atomicfile.Discard(path))
 			}
 			return saving(s.path(), err)
 		}
 		paths = append(paths, s.path())
 	}
 	for _, path := range paths {
-		if err := commit(path); err != nil {
+		if err := atomicfile.Commit(path); err != nil {
 			return saving(path, err)
 		}
 	}
@@ -48,7 +50,7 @@ func saveAll(sessions []*session) error {
 func finishSaving(sessions []*session) error {
 	var left []*session
 	for _, s := range sessions {
-		if _, err := os.Stat(s.path() + temporary); s.Resume && err == nil {
+		if _, err := os.Stat(s.path() + atomicfile.Suffix); s.Resume && err == nil {
 			left = append(left, s)
 		}
 	}
@@ -57,11 +59,11 @@ func finishSaving(sessions []*session) error {
 	}
 	last := lastSaved(sessions)
 	for _, s := range left {
-		state, err := loadState(s.path() + temporary)
+		state, err := loadState(s.path() + atomicfile.Suffix)
 		if err != nil || state.Step != last {
 			continue
 		}
-		if err := commit(s.path()); err != nil {
+		if err := atomicfile.Commit(s.path()); err != nil {
 			return saving(s.path(), err)
 		}
 	}

@@ -40,7 +40,8 @@ type runner interface {
 }
 
 // runner computes taps, nil where the plan lacks an operation. Each set of taps
-// has one: what they do not depend on is not computed.
+// has one, in whatever order they are named: what they do not depend on is not
+// computed.
 func (m *Model) runner(taps []string) runner {
 	if !m.lowered {
 		m.lowered = true
@@ -79,7 +80,19 @@ func newRunner[F kernel.Float](taps []string, p *plan.Plan) runner {
 	return &forward[F]{taps: slices.Clone(taps), plan: p, in: make([]*tensor.Dense, len(p.Inputs))}
 }
 
-func (f *forward[F]) computes(taps []string) bool { return slices.Equal(f.taps, taps) }
+func (f *forward[F]) computes(taps []string) bool {
+	return within(f.taps, taps) && within(taps, f.taps)
+}
+
+// within says that each of some is one of all.
+func within(some, all []string) bool {
+	for _, name := range some {
+		if !slices.Contains(all, name) {
+			return false
+		}
+	}
+	return true
+}
 
 // plain says that all taps are of the dtype that the model computes in: a plan has
 // no other.

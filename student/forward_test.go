@@ -2,6 +2,7 @@ package student_test
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,42 @@ func TestPredictsTapsOfAnyName(t *testing.T) {
 	one := must(m.Predict(b, "a\x00b"))
 	if len(both) != 2 || !slices.Equal(floats(one["a\x00b"]), floats(both["b"])) {
 		t.Errorf("one value is %v and %v", one, both)
+	}
+}
+
+// heap is the memory that is still reached.
+func heap() int {
+	runtime.GC()
+	runtime.GC() // what pools keep is let go by the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// The same taps in another order take no more memory, and a model that is trimmed
+// takes none.
+func TestTrim(t *testing.T) {
+	m := must(student.New(student.ModuleFunc(func(b *student.Builder, in student.Taps) student.Taps {
+		first := b.Layer("l1", student.Linear{Out: 31}, in["x"])
+		second := b.Layer("l2", student.Linear{Out: 29}, first)
+		return student.Taps{"a": first, "b": second, "c": b.Layer("l3", student.Linear{Out: 5}, second)}
+	}), of(17), 1))
+	b := sample(1, 30, 30, 17)
+	rest := heap()
+	want := must(m.Predict(b, "a", "b", "c"))
+	once := heap() - rest
+	for _, taps := range [][]string{{"b", "a", "c"}, {"c", "b", "a"}, {"b", "c", "a"}} {
+		must(m.Predict(b, taps...))
+	}
+	if used := heap() - rest; used > once*3/2 {
+		t.Errorf("the taps in four orders take %d bytes, and in one %d; want no more", used, once)
+	}
+	m.Trim()
+	if left := heap() - rest; once < 16<<10 || left > once/3 {
+		t.Errorf("%d bytes are left of %d; want a third at most", left, once)
+	}
+	if got := must(m.Predict(b, "c")); !slices.Equal(floats(got["c"]), floats(want["c"])) {
+		t.Error("a trimmed model predicts other bits")
 	}
 }
 

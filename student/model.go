@@ -88,7 +88,7 @@ func NewOf(m Module, in data.Spec, d tensor.Dtype, seed uint64) (*Model, error) 
 		params: Params{seed: seed}, taps: map[string]data.Field{}, eval: map[int]*evaluator{},
 	}
 	const rows = 3 // a size that no other axis is likely to be mistaken for
-	p, err := model.evaluator(rows)
+	p, err := model.compile(rows)
 	if err != nil {
 		return nil, err
 	}
@@ -250,12 +250,7 @@ func (m *Model) evaluator(rows int) (*evaluator, error) {
 	if e := m.eval[rows]; e != nil {
 		return e, nil
 	}
-	e := &evaluator{}
-	var err error
-	e.Program, err = m.Compile(Mode{Rows: rows}, func(b *Builder, taps Taps) (*gorgonia.Node, []*gorgonia.Node) {
-		e.taps = taps
-		return nil, taps.nodes()
-	})
+	e, err := m.compile(rows)
 	if err != nil {
 		return nil, err
 	}
@@ -264,6 +259,27 @@ func (m *Model) evaluator(rows int) (*evaluator, error) {
 	}
 	m.eval[rows] = e
 	return e, nil
+}
+
+// compile is a new evaluator.
+func (m *Model) compile(rows int) (*evaluator, error) {
+	e := &evaluator{}
+	var err error
+	e.Program, err = m.Compile(Mode{Rows: rows}, func(b *Builder, taps Taps) (*gorgonia.Node, []*gorgonia.Node) {
+		e.taps = taps
+		return nil, taps.nodes()
+	})
+	return e, err
+}
+
+// Trim drops what Predict keeps in order to be faster the next time: graphs, packed
+// weights, and room for values. A model that rests is then not much more than its
+// parameters. A run trims its student when it ends.
+func (m *Model) Trim() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.eval)
+	m.forward = nil
 }
 
 // maxEval bounds the programs that a model keeps, for different batch sizes and

@@ -143,8 +143,9 @@ func (m *Model) lower() (*plan.Plan, error) {
 	if err := l.outputs(); err != nil {
 		return nil, err
 	}
+	p := l.plan // a copy, which holds nothing of the graph
 	// An op may read a parameter where a plan has to have a value.
-	return &l.plan, l.plan.Validate(shapes)
+	return &p, p.Validate(shapes)
 }
 
 // A lowering numbers the values of a plan.

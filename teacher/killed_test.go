@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/atomicfile"
 )
 
 // childDir is where a child process of these tests is to record.
@@ -154,7 +155,7 @@ func TestManifestKilled(t *testing.T) {
 			} else if err := os.WriteFile(filepath.Join(dir, rowsName), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, manifestName+".new"), []byte(want[manifestName][:left]), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, manifestName+atomicfile.Suffix), []byte(want[manifestName][:left]), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			recordCounting(t, set, dir)

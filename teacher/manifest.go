@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,6 +16,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
+	"github.com/godistill/godistill/internal/atomicfile"
 )
 
 const (
@@ -351,33 +351,17 @@ func parseManifest(raw []byte) (manifest, error) {
 
 // write replaces the manifest of a directory at once, so that there is always
 // a whole one.
-func (m manifest) write(dir string) (err error) {
+func (m manifest) write(dir string) error {
 	raw, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
-	// One name, for there is one writer: if that is killed, the next writes over it.
-	path := filepath.Join(dir, manifestName)
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	err = atomicfile.Write(filepath.Join(dir, manifestName), func(w io.Writer) error {
+		_, err := w.Write(append(raw, '\n'))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
-	_, err = file.Write(append(raw, '\n'))
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("teacher: %w", err)
-	}
-	syncDir(dir)
 	return nil
-}
-
-// syncDir makes a rename last through a power cut, on systems that can.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()
-		d.Close()
-	}
 }

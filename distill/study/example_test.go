@@ -17,7 +17,7 @@ import (
 func Example() {
 	ctx := context.Background()
 	digits := must(data.Digits())
-	labelled := must(data.Subset(digits.Train, first(60)))
+	labelled := must(data.Subset(digits.Train, data.Range(0, 60)))
 	repeated := must(data.Repeat(labelled, digits.Train.Len()))
 	partly := must(data.HideLabels(digits.Train, func(row int) bool { return row < 60 }))
 
@@ -47,7 +47,7 @@ func Example() {
 			}},
 		},
 		Rates: []float64{0.005, 0.02},
-		Seeds: []uint64{1, 2, 3, 4, 5},
+		Seeds: study.Seeds(5),
 		Test:  data.Loader{Set: digits.Test, Batch: 100, InOrder: true},
 	}
 	outcomes := must(s.Run(ctx))
@@ -57,15 +57,6 @@ func Example() {
 	// Output:
 	// the teacher helps: true
 	// the interval says so too: true
-}
-
-// first are the rows 0 to n - 1.
-func first(n int) []int {
-	rows := make([]int, n)
-	for i := range rows {
-		rows[i] = i
-	}
-	return rows
 }
 
 // must is v, or the end of the program.

@@ -9,7 +9,7 @@
 //			{Name: "distilled", Run: distilled},
 //		},
 //		Rates: []float64{0.01, 0.02, 0.04}, // of which each arm gets its best
-//		Seeds: []uint64{1, 2, 3, 4, 5},
+//		Seeds: study.Seeds(5),
 //		Test:  data.Loader{Set: digits.Test, Batch: 100, InOrder: true},
 //	}
 //	outcomes, err := s.Run(ctx)
@@ -66,7 +66,7 @@ type Study struct {
 	// Rates are the learning rates to choose from, one or more, no two alike, of
 	// arms that have none of their own.
 	Rates []float64
-	// Seeds are two or more, no two alike.
+	// Seeds are two or more, no two alike, as those of [Seeds] are.
 	Seeds []uint64
 	// Test is what the outcomes are measured on: other data than any arm's Train
 	// and Valid.
@@ -84,6 +84,14 @@ type Study struct {
 	// the same, and Arm.Run and Observe are not called side by side, but observers
 	// of different trials are.
 	Parallel int
+}
+
+// Seeds are the seeds from 1 to n.
+func Seeds(n int) (all []uint64) {
+	for i := range n {
+		all = append(all, uint64(i+1))
+	}
+	return all
 }
 
 // A Trial is one run of a study.

@@ -34,11 +34,7 @@ func must[T any](v T, err error) T {
 
 // digits are the first rows of a part of the digits.
 func digits(part func(data.Split) data.Set, rows int) data.Set {
-	list := make([]int, rows)
-	for i := range list {
-		list[i] = i
-	}
-	return must(data.Subset(part(must(data.Digits())), list))
+	return must(data.Subset(part(must(data.Digits())), data.Range(0, rows)))
 }
 
 func train(rows int) data.Set { return digits(func(s data.Split) data.Set { return s.Train }, rows) }
@@ -497,6 +493,12 @@ func TestStudyRefuses(t *testing.T) {
 				t.Errorf("outcomes %v", all)
 			}
 		})
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	if got := Seeds(3); !slices.Equal(got, []uint64{1, 2, 3}) || Seeds(-1) != nil {
+		t.Errorf("%v, and %v of -1; want 1 to 3, and none", got, Seeds(-1))
 	}
 }
 

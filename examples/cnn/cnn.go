@@ -72,7 +72,7 @@ func (l *lab) teach(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(l.log, "teacher: %d parameters\n", l.teacher.Size())
-	run := l.run(l.teacher, l.split.Train, numbers(0, l.split.Train.Len()), l.teacherEpochs, teacherRate, 1)
+	run := l.run(l.teacher, l.split.Train, data.Range(0, l.split.Train.Len()), l.teacherEpochs, teacherRate, 1)
 	run.Name, run.Dir, run.Resume = "teacher", filepath.Join(l.Out, "teacher"), l.Resume
 	_, err = run.Fit(ctx, new(report.Folder), new(progress.Bar))
 	return err
@@ -96,13 +96,11 @@ func (l *lab) regimes() []regime {
 func (l *lab) study(ctx context.Context) (study.Outcomes, error) {
 	s := study.Study{
 		Rates:   l.rates,
+		Seeds:   study.Seeds(l.seeds),
 		Test:    inOrder(l.split.Test),
 		Dir:     filepath.Join(l.Out, "students"),
 		Resume:  l.Resume,
 		Observe: l.observe,
-	}
-	for i := range l.seeds {
-		s.Seeds = append(s.Seeds, uint64(i+1))
 	}
 	for _, r := range l.regimes() {
 		s.Arms = append(s.Arms,
@@ -128,7 +126,7 @@ func (l *lab) distilled(r regime, seed uint64, rate float64) (*distill.Run, erro
 	if err != nil {
 		return nil, err
 	}
-	run, err := l.trial(set, numbers(0, set.Len()), seed, rate)
+	run, err := l.trial(set, data.Range(0, set.Len()), seed, rate)
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,10 @@ func images(ctx context.Context, dir string, valid int) (s data.Split, err error
 	if rest < labels {
 		return s, fmt.Errorf("%q has %d images to train on; want %d to be labelled and %d of validation data", dir, all.Len(), labels, valid)
 	}
-	if s.Train, err = data.Subset(all, numbers(0, rest)); err != nil {
+	if s.Train, err = data.Subset(all, data.Range(0, rest)); err != nil {
 		return s, err
 	}
-	if s.Valid, err = data.Subset(all, numbers(rest, all.Len())); err != nil {
+	if s.Valid, err = data.Subset(all, data.Range(rest, all.Len())); err != nil {
 		return s, err
 	}
 	if s.Train, err = (data.Shift{Pixels: 1}).Of(s.Train); err != nil {
@@ -42,13 +42,4 @@ func scaled(s data.Split) (_ data.Split, err error) {
 		}
 	}
 	return s, nil
-}
-
-// numbers are those from first on, below end.
-func numbers(first, end int) []int {
-	all := make([]int, end-first)
-	for i := range all {
-		all[i] = first + i
-	}
-	return all
 }

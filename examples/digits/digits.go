@@ -119,17 +119,13 @@ const (
 
 // study compares the student with and without its teacher.
 func (l *lab) study(ctx context.Context, r *regime) error {
-	seeds := make([]uint64, l.Seeds)
-	for i := range seeds {
-		seeds[i] = uint64(i + 1)
-	}
 	s := study.Study{
 		Arms: []study.Arm{
 			{Name: control, Run: func(seed uint64, rate float64) (*distill.Run, error) { return l.control(r, seed, rate) }},
 			{Name: distilled, Run: func(seed uint64, rate float64) (*distill.Run, error) { return l.distilled(r, seed, rate) }},
 		},
 		Rates:   []float64{1e-2, 2e-2, 4e-2, 8e-2},
-		Seeds:   seeds,
+		Seeds:   study.Seeds(l.Seeds),
 		Test:    l.inOrder(l.split.Test),
 		Dir:     filepath.Join(l.Out, r.dir),
 		Resume:  l.Resume,

@@ -48,10 +48,10 @@ func images(ctx context.Context, dir string, valid int) (s data.Split, err error
 		return s, fmt.Errorf("%q has %d images to train on; want more than the %d of validation data", dir, all.Len(), valid)
 	}
 	s.Test = test
-	if s.Train, err = data.Subset(all, numbers(0, rest)); err != nil {
+	if s.Train, err = data.Subset(all, data.Range(0, rest)); err != nil {
 		return s, err
 	}
-	if s.Valid, err = data.Subset(all, numbers(rest, all.Len())); err != nil {
+	if s.Valid, err = data.Subset(all, data.Range(rest, all.Len())); err != nil {
 		return s, err
 	}
 	norm := map[string]data.Norm{data.Input: {Mean: []float64{0}, SD: []float64{255}}}
@@ -61,15 +61,6 @@ func images(ctx context.Context, dir string, valid int) (s data.Split, err error
 		}
 	}
 	return s, nil
-}
-
-// numbers are those from first on, below end.
-func numbers(first, end int) []int {
-	all := make([]int, end-first)
-	for i := range all {
-		all[i] = first + i
-	}
-	return all
 }
 
 func inOrder(set data.Set) data.Source {

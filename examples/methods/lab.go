@@ -75,7 +75,7 @@ func (l *lab) teach(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(l.log, "teacher: %d parameters\n", l.teacher.Size())
-	run := l.run(l.teacher, moved, numbers(0, moved.Len()), l.teacherEpochs, teacherRate, 1)
+	run := l.run(l.teacher, moved, data.Range(0, moved.Len()), l.teacherEpochs, teacherRate, 1)
 	run.Name, run.Dir, run.Resume = "teacher", filepath.Join(l.Out, "teacher"), l.Resume
 	run.Terms = []distill.Term{{Name: "hard", Loss: distill.CrossEntropy{}}}
 	if _, err := run.Fit(ctx, new(report.Folder), new(progress.Bar)); err != nil {
@@ -138,15 +138,13 @@ func (l *lab) study(ctx context.Context) (all study.Outcomes, err error) {
 	for _, graft := range []bool{false, true} {
 		s := study.Study{
 			Rates:   l.rates,
+			Seeds:   study.Seeds(l.seeds),
 			Test:    inOrder(l.split.Test),
 			Dir:     filepath.Join(l.Out, "students"),
 			Resume:  l.Resume,
 			Observe: l.observe,
 			// Two runs on a thread each are done sooner than one after the other on two.
 			Parallel: 2,
-		}
-		for i := range l.seeds {
-			s.Seeds = append(s.Seeds, uint64(i+1))
 		}
 		for _, m := range l.methods {
 			if m.Graft == graft {
@@ -175,7 +173,7 @@ func (l *lab) trial(m method, seed uint64, rate float64) (*distill.Run, error) {
 	known := l.labelled(seed)
 	rows := known
 	if m.Family != labels {
-		rows = numbers(0, l.split.Train.Len())
+		rows = data.Range(0, l.split.Train.Len())
 		if unknown := len(rows) - len(known); unknown > 0 {
 			rows = append(rows, slices.Repeat(known, unknown/len(known))...)
 		}

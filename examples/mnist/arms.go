@@ -162,15 +162,13 @@ func (l *lab) study(ctx context.Context, seeds int, arms ...study.Arm) (study.Ou
 	s := study.Study{
 		Arms:    arms,
 		Rates:   l.rates,
+		Seeds:   study.Seeds(seeds),
 		Test:    inOrder(l.test),
 		Dir:     filepath.Join(l.Out, "runs"),
 		Resume:  l.Resume,
 		Observe: l.observe,
 		// Two runs on a thread each are done sooner than one after the other on two.
 		Parallel: 2,
-	}
-	for i := range seeds {
-		s.Seeds = append(s.Seeds, uint64(i+1))
 	}
 	return s.Run(ctx)
 }

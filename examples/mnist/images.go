@@ -28,10 +28,10 @@ func read(ctx context.Context, dir string, e effort) (s images, err error) {
 	if rest < 1 {
 		return s, fmt.Errorf("%q has %d images to train on; want more than the %d that are held out", dir, n, e.heldOut)
 	}
-	if s.some, err = data.Subset(s.train, numbers(0, rest)); err != nil {
+	if s.some, err = data.Subset(s.train, data.Range(0, rest)); err != nil {
 		return s, err
 	}
-	if s.held, err = data.Subset(s.train, numbers(rest, n)); err != nil {
+	if s.held, err = data.Subset(s.train, data.Range(rest, n)); err != nil {
 		return s, err
 	}
 	shift := data.Shift{Pixels: e.pixels}
@@ -48,15 +48,6 @@ func read(ctx context.Context, dir string, e effort) (s images, err error) {
 		}
 	}
 	return s, nil
-}
-
-// numbers are those from first on, below end.
-func numbers(first, end int) []int {
-	all := make([]int, end-first)
-	for i := range all {
-		all[i] = first + i
-	}
-	return all
 }
 
 func inOrder(set data.Set) data.Source {

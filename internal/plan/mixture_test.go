@@ -3,7 +3,6 @@ package plan
 import (
 	"math"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/godistill/godistill/internal/kernel"
@@ -97,11 +96,7 @@ func TestMixed(t *testing.T) {
 }
 
 func TestValidateRefusesMixed(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		spoil func(p *Plan, params map[string][]int)
-		want  string
-	}{
+	spoilt{
 		{"nothing", func(*Plan, map[string][]int) {}, ""},
 		{"no routing", func(p *Plan, _ map[string][]int) { p.Steps[1].Routing = nil }, "it has no routing"},
 		{"groups", func(p *Plan, _ map[string][]int) { p.Steps[1].Routing.Groups = 3 }, "3 groups of 4 experts"},
@@ -125,17 +120,7 @@ func TestValidateRefusesMixed(t *testing.T) {
 		{"other latent", func(p *Plan, _ map[string][]int) { p.Steps[10].Latent.Turned = 3 }, "input 0 of shape [5 18]; want (T, 15)"},
 		{"stretch", func(p *Plan, _ map[string][]int) { p.Steps[11].Attention.Stretch.Factor = math.NaN() }, "a factor of NaN"},
 		{"stretched", func(p *Plan, _ map[string][]int) { p.Steps[11].Attention.Stretch.Low = 5 }, "frequencies from 5 to 4 turns in 20 positions"},
-	} {
-		p, params := mixed()
-		test.spoil(p, params)
-		err := p.Validate(params)
-		if test.want == "" && err == nil {
-			continue
-		}
-		if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
-		}
-	}
+	}.check(t, mixed)
 }
 
 // However far a shift goes, it goes beyond the sample and no further.

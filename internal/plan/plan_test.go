@@ -40,12 +40,32 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// spoilt are changes of a plan, each with what is in the error that it makes, or ""
+// if it makes none.
+type spoilt []struct {
+	name  string
+	spoil func(p *Plan, params map[string][]int)
+	want  string
+}
+
+// check validates what plan makes, after one change at a time.
+func (all spoilt) check(t *testing.T, plan func() (*Plan, map[string][]int)) {
+	t.Helper()
+	for _, test := range all {
+		p, params := plan()
+		test.spoil(p, params)
+		err := p.Validate(params)
+		if test.want == "" && err == nil {
+			continue
+		}
+		if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "plan: ") {
+			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
+		}
+	}
+}
+
 func TestValidateRefuses(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		spoil func(p *Plan, params map[string][]int)
-		want  string
-	}{
+	spoilt{
 		{"no inputs", func(p *Plan, _ map[string][]int) { *p = Plan{} }, "0 inputs and 0 outputs"},
 		{"no outputs", func(p *Plan, _ map[string][]int) { p.Outputs = nil }, "0 outputs"},
 		{"input twice", func(p *Plan, _ map[string][]int) { p.Inputs = append(p.Inputs, p.Inputs[0]) }, `"x" twice`},
@@ -77,14 +97,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"too large", func(p *Plan, _ map[string][]int) {
 			*p = Plan{Inputs: []Value{{"x", []int{maxSize/2 + 1}}, {"y", []int{maxSize / 2}}}, Outputs: []Output{{"y", 0}}}
 		}, "more than"},
-	} {
-		p, params := twoLayers()
-		test.spoil(p, params)
-		err := p.Validate(params)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "plan: ") {
-			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
-		}
-	}
+	}.check(t, twoLayers)
 }
 
 // normed is a plan with every norm and an addition.
@@ -106,11 +119,7 @@ func normed() (*Plan, map[string][]int) {
 }
 
 func TestValidateRefusesNorms(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		spoil func(p *Plan, params map[string][]int)
-		want  string
-	}{
+	spoilt{
 		{"nothing", func(*Plan, map[string][]int) {}, ""},
 		{"three parameters", func(p *Plan, _ map[string][]int) { p.Steps[0].Params = []string{"mean", "var", "w"} }, "3 parameters; want one of [2 4]"},
 		{"one parameter", func(p *Plan, _ map[string][]int) { p.Steps[2].Params = []string{"w"} }, "1 parameters; want one of [0 2]"},
@@ -131,14 +140,7 @@ func TestValidateRefusesNorms(t *testing.T) {
 		}, "inputs of shapes [4 3] and [12]"},
 		{"sum of one", func(p *Plan, _ map[string][]int) { p.Steps[5].In = []int{1} }, "1 inputs; want 2"},
 		{"unused numbers", func(p *Plan, _ map[string][]int) { p.Steps[5].Axes, p.Steps[5].Groups = 99, -1 }, ""},
-	} {
-		p, params := normed()
-		test.spoil(p, params)
-		err := p.Validate(params)
-		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
-		}
-	}
+	}.check(t, normed)
 	p, _ := normed()
 	params := map[string]Param[float64]{
 		"mean": {[]int{4}, make([]float64, 4)}, "var": {[]int{4}, []float64{1, 1, -1, 1}},

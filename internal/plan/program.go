@@ -218,8 +218,8 @@ func (g *Program[F]) Machine() *Machine[F] {
 func (m *Machine[F]) Use(g *Program[F]) { m.program = g }
 
 // Bind makes the next runs read input i from x, and not from the machine's
-// memory.
-func (m *Machine[F]) Bind(i int, x []F) { m.bound[i] = x }
+// memory, unless x is nil. What was bound before is let go.
+func (m *Machine[F]) Bind(i int, x []F) { m.bound[i], m.values[i] = x, x }
 
 // Value is input or output i of the first rows samples, of shape (rows, shape...),
 // in the machine's memory: an input until the next run, an output after it. rows

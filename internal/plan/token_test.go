@@ -2,7 +2,6 @@ package plan
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/godistill/godistill/internal/kernel"
@@ -96,11 +95,7 @@ func TestEmbedOfNoID(t *testing.T) {
 }
 
 func TestValidateRefusesTransformers(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		spoil func(p *Plan, params map[string][]int)
-		want  string
-	}{
+	spoilt{
 		{"nothing", func(*Plan, map[string][]int) {}, ""},
 		{"flat table", func(_ *Plan, params map[string][]int) { params["table"] = []int{56} }, "a table of shape [56]"},
 		{"large table", func(_ *Plan, params map[string][]int) { params["table"] = []int{1<<24 + 1, 8} }, "16777216 ids at most"},
@@ -118,15 +113,5 @@ func TestValidateRefusesTransformers(t *testing.T) {
 		{"infinite scale", func(p *Plan, _ map[string][]int) { p.Steps[3].Attention.Scale = math.Inf(1) }, "scale +Inf"},
 		{"other heads", func(p *Plan, _ map[string][]int) { p.Steps[3].Attention.Width = 5; p.Steps[3].Attention.Turned = 0 }, "want (T, 19)"},
 		{"odd sides", func(p *Plan, _ map[string][]int) { p.Steps[5].In = []int{0} }, "want (..., 2·D)"},
-	} {
-		p, params := transformer()
-		test.spoil(p, params)
-		err := p.Validate(params)
-		if test.want == "" && err == nil {
-			continue
-		}
-		if err == nil || test.want == "" || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
-		}
-	}
+	}.check(t, transformer)
 }

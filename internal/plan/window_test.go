@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/godistill/godistill/internal/kernel"
@@ -66,11 +65,7 @@ func TestValidateRefusesWindows(t *testing.T) {
 	if err := p.Validate(params); err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		name  string
-		spoil func(p *Plan, params map[string][]int)
-		want  string
-	}{
+	spoilt{
 		{"no window", func(p *Plan, _ map[string][]int) { p.Steps[0].Window = nil }, `step 0 ("conv"): it has no window`},
 		{"pool without one", func(p *Plan, _ map[string][]int) { p.Steps[1].Window = nil }, `step 1 ("maxpool"): it has no window`},
 		{"no image", func(p *Plan, _ map[string][]int) { p.Inputs[0].Shape = []int{18, 7} }, "an input of shape [18 7]; want (C, H, W)"},
@@ -95,14 +90,7 @@ func TestValidateRefusesWindows(t *testing.T) {
 			p.Steps[0].Shape = []int{4, 6 + 2*8999, 7 + 2*8999}
 			p.Steps, p.Outputs = p.Steps[:1], []Output{{"y", 1}}
 		}, "have more than 67108864 elements"},
-	} {
-		p, params := convNet()
-		test.spoil(p, params)
-		err := p.Validate(params)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "plan: ") {
-			t.Errorf("%s: error %v; want one with %q", test.name, err, test.want)
-		}
-	}
+	}.check(t, convNet)
 	for _, text := range spoiltWindows {
 		h, err := Decode(map[string]string{keyPlan: string(text)})
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/godistill/godistill/internal/safetensors"
 	"github.com/godistill/godistill/internal/atomicfile"
+	"github.com/godistill/godistill/internal/safetensors"
 	"github.com/godistill/godistill/student"
 )
 
