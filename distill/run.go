@@ -65,7 +65,8 @@ type Run struct {
 	Seed uint64
 	// Dir is where the checkpoint is kept, "checkpoint.safetensors"; "" keeps
 	// none. It is written after every Every steps (0: each epoch) and when the
-	// run ends. A folder is that of one run at a time.
+	// run ends; where Train is data.Live and has several steps to an epoch, after
+	// each epoch too. A folder is that of one run at a time.
 	Dir   string
 	Every int
 	// Resume goes on from the checkpoint in Dir, if there is one. Without it,

@@ -79,6 +79,14 @@ func NewSolver(s Solver) (*Solver, error) {
 	return &s, nil
 }
 
+// Asks is the model that answers, nil if there is none.
+func (s *Solver) Asks() *student.Model {
+	if s == nil {
+		return nil
+	}
+	return s.Model
+}
+
 // Solve answers each problem n times. What is drawn depends on Sampling.Seed and
 // on the ids first and on, one for each answer, the n of a problem in a row: other
 // ids are other answers.

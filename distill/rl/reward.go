@@ -47,8 +47,8 @@ func rewards(of Reward, p task.Problem, group []reason.Answer) ([]float64, error
 	all := make([]float64, len(group))
 	for i, a := range group {
 		v, err := of.Of(p, a)
-		if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-			err = fmt.Errorf("the reward is %v; want a finite number", v)
+		if err == nil && !(math.Abs(v) <= math.MaxFloat32) {
+			err = fmt.Errorf("the reward is %v; want a finite number, of float32", v)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("rl: Rollouts.Reward of %q to %q: %w", a.Text, p.Prompt, err)

@@ -58,10 +58,11 @@ func TestVerified(t *testing.T) {
 
 func TestBadRewards(t *testing.T) {
 	for want, f := range map[string]rl.RewardFunc{
-		`want a finite number`:   func(task.Problem, reason.Answer) (float64, error) { return math.NaN(), nil },
-		`the reward is +Inf`:     func(task.Problem, reason.Answer) (float64, error) { return math.Inf(1), nil },
-		`to "`:                   func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
-		`rl: Rollouts.Reward of`: func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
+		`want a finite number`:        func(task.Problem, reason.Answer) (float64, error) { return math.NaN(), nil },
+		`a finite number, of float32`: func(task.Problem, reason.Answer) (float64, error) { return 1e39, nil },
+		`the reward is +Inf`:          func(task.Problem, reason.Answer) (float64, error) { return math.Inf(1), nil },
+		`to "`:                        func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
+		`rl: Rollouts.Reward of`:      func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
 	} {
 		r := rollouts(model(float32s, 1))
 		r.Reward = f
