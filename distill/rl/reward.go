@@ -64,7 +64,7 @@ const least = 1e-9
 
 // Advantages are how much better the answers of a group were than their mean, in
 // standard deviations of the group, with the divisor N as of a population
-// (2402.03300, section 4.1.2). Not scaled, it is the difference alone, which gives
+// (2402.03300, section 4.1.2; TRL has N-1, and adds 1e-4). Not scaled, it is the difference alone, which gives
 // problems that are nearly always or never solved no more weight than others (Liu
 // et al. 2025, 2503.20783). Where all rewards are equal, all advantages are 0.
 func Advantages(rewards []float64, scaled bool) []float64 {

@@ -250,6 +250,40 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// A judge that fails in the middle of a rollout ends the run, which can be resumed to
+// the bytes of one whose judge never did.
+func TestJudgeFails(t *testing.T) {
+	run := func(dir string, fails int) (*student.Model, error) {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Passes, r.Parts, r.File = 2, 3, filepath.Join(dir, "rollout.json")
+		asked := 0
+		r.Reward = rl.RewardFunc(func(_ task.Problem, a reason.Answer) (float64, error) {
+			if asked++; asked == fails {
+				return 0, os.ErrDeadlineExceeded
+			}
+			return float64(len(a.IDs)), nil
+		})
+		one := learning(m, r, 4)
+		one.Dir, one.Resume = dir, true
+		_, err := one.Fit(t.Context())
+		return m, err
+	}
+	want := must(run(t.TempDir(), 0)).Fingerprint()
+	for fails, steps := range map[int]int{7: 0, 22: 0, 37: 6, 60: 12} { // of 15 answers each, the first rollout twice
+		dir := t.TempDir()
+		if _, err := run(dir, fails); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a judge that fails: %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, distill.CheckpointFile)); (err == nil) != (steps > 0) {
+			t.Errorf("after %d steps, the checkpoint is %v", steps, err)
+		}
+		if got, err := run(dir, 0); err != nil || got.Fingerprint() != want {
+			t.Errorf("failed at answer %d and resumed, the weights are others, %v", fails, err)
+		}
+	}
+}
+
 // What is resumed has the problems and the reference that it had.
 func TestResumeWithOthers(t *testing.T) {
 	run := func(dir string, change func(*rl.Rollouts)) error {
