@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,12 +116,16 @@ func (l *lab) distil(ctx context.Context) error {
 // control has the smallest student learn in other ways, from the same start.
 func (l *lab) control(ctx context.Context) error {
 	says := teacher.Of(l.arm("teacher").model)
+	direct, err := l.traces.Answers()
+	if err != nil {
+		return err
+	}
 	// As many operations as those of lessons, where an update is 8 of them for each
 	// parameter and position, and a lesson 6 (see operations).
 	equal := l.lessons * rows * 6 / (asked * group * 8)
 	for _, stage := range []func() (arm, error){
 		func() (arm, error) {
-			return l.imitate(ctx, l.start, "answers_only_small", direct{l.traces}, l.lessons, nil)
+			return l.imitate(ctx, l.start, "answers_only_small", direct, l.lessons, nil)
 		},
 		func() (arm, error) { return l.reinforce(ctx, l.start, "rl_small", equal) },
 		func() (arm, error) { return l.imitate(ctx, l.start, "soft_small", l.traces, l.lessons, says) },
@@ -204,11 +209,11 @@ func (l *lab) follow(ctx context.Context, from arm, name string, says teacher.Te
 	})
 }
 
-// stage trains a copy of a model, and leaves it in a folder that Hugging Face's
+// stage trains a copy of a model, and saves that in a folder that Hugging Face's
 // transformers read. For each parameter and position in a row, it takes so many
 // floating-point operations.
 func (l *lab) stage(ctx context.Context, from arm, name string, operations int, with func(*student.Model) (distill.Run, error)) (a arm, err error) {
-	m, err := copyOf(from.model, l.path("models", name))
+	m, err := lm.For(from.model, from.model.Spec())
 	if err != nil {
 		return a, err
 	}
@@ -223,14 +228,6 @@ func (l *lab) stage(ctx context.Context, from arm, name string, operations int, 
 	}
 	a = arm{name: name, model: m, flops: from.flops + float64(operations)*float64(context_)*float64(m.Size())}
 	return a, lm.Save(l.path("models", name), m)
-}
-
-// copyOf is a model with the same weights.
-func copyOf(m *student.Model, dir string) (*student.Model, error) {
-	if err := lm.Save(dir, m); err != nil {
-		return nil, err
-	}
-	return lm.Load(dir, context_)
 }
 
 func (l *lab) solver(m *student.Model, s lm.Sampling) (*reason.Solver, error) {
@@ -248,26 +245,6 @@ func (l *lab) path(elements ...string) string {
 // arm is that of a name, which is there.
 func (l *lab) arm(name string) arm {
 	return l.arms[slices.IndexFunc(l.arms, func(a arm) bool { return a.name == name })]
-}
-
-// direct is traces without their chains.
-type direct struct{ reason.Traces }
-
-// Example implements [text.Examples].
-func (d direct) Example(i int) (text.Example, error) {
-	e, err := d.Traces.Example(i)
-	if err != nil {
-		return e, err
-	}
-	_, answer, err := task.Parse(e.Completion)
-	return text.Example{Prompt: e.Prompt, Completion: task.Problem{Answer: answer}.Completion()}, err
-}
-
-// Fingerprint implements [text.Examples].
-func (d direct) Fingerprint() [32]byte {
-	f := d.Traces.Fingerprint()
-	f[0]++
-	return f
 }
 
 // A line is an observer that says how a stage goes.
@@ -294,10 +271,10 @@ func (l *line) Step(s distill.Step) error {
 
 func (*line) Finish(distill.Result, error) error { return nil }
 
-// evaluated is an arm with its report, which is made once.
+// evaluated is an arm with its report, which is made once for each model.
 func (l *lab) evaluated(ctx context.Context, a arm) (arm, error) {
-	path := l.path("answers", a.name+".json")
-	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &a.report) == nil {
+	path, print := l.path("answers", a.name+".json"), a.model.Fingerprint()
+	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &a.report) == nil && a.report.Model == hex.EncodeToString(print[:]) {
 		return a, nil
 	}
 	solver, err := l.solver(a.model, reason.R1())
