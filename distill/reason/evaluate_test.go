@@ -392,6 +392,21 @@ func (e endless) Special() text.Special {
 }
 
 // An id that the tokenizer does not know makes an answer that has no form.
+// hasty is a task whose verifier did not think of some answers.
+type hasty struct{ echo }
+
+func (hasty) Verify(_ task.Problem, completion string) (bool, error) {
+	return completion[9] == '0', nil
+}
+
+func TestVerifierPanics(t *testing.T) {
+	s := solver(model(tensor.Float32, 1))
+	s.Task = hasty{}
+	_, err := must(reason.NewSolver(s)).Solve(t.Context(), first(20), 9, 0)
+	wantError(t, err, "panic: runtime error: index out of range [9]")
+	wantError(t, err, "reason: problem ")
+}
+
 // An answer that was cut off is wrong, also where what there is of it would be right.
 func TestCutOff(t *testing.T) {
 	short := solver(model(tensor.Float32, 1))

@@ -197,8 +197,14 @@ func (s *Solver) takes(problems task.Set) error {
 }
 
 // verify looks at an answer. One that has no end is not formed, and not right; nor
-// is one with an id that is no token, which a padded vocabulary has.
+// is one with an id that is no token, which a padded vocabulary has. A panic of the
+// verifier is an error: models say what nobody thought of.
 func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%q: panic: %v", a.Text, p)
+		}
+	}()
 	a.Sample, a.Pad = sample, pad(s.Tokenizer.Special())
 	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
 		return a, nil

@@ -106,7 +106,10 @@ func (r *Rollouts) notice(now *rollout) error {
 	return nil
 }
 
-func differ(rewards []float64) bool { return slices.Min(rewards) != slices.Max(rewards) }
+// differ says whether there is something to be learnt from rewards of a group.
+func differ(rewards []float64) bool {
+	return slices.ContainsFunc(Advantages(rewards, true), func(a float64) bool { return a != 0 })
+}
 
 // lay makes the batches of a rollout.
 func (r *Rollouts) lay(now *rollout) error {
