@@ -31,7 +31,8 @@ type Run struct {
 	Teacher teacher.Teacher
 	// Terms are what is minimised: their weighted sum.
 	Terms []Term
-	// Train is what the student learns from.
+	// Train is what the student learns from. One that is data.Live, and says by a
+	// method Asks what model it asks, asks this student.
 	Train data.Source
 	// Valid, if it is not nil, is measured after each epoch, and chooses the
 	// best one. The teacher is asked about it too: a teacher.Cache has to hold

@@ -51,7 +51,7 @@ type Own struct {
 
 // Validate says what is wrong with the fields, if anything.
 func (o Own) Validate() error {
-	if err := o.Solver.takes(o.Problems); err != nil {
+	if err := o.Solver.Takes(o.Problems); err != nil {
 		return err
 	}
 	switch {

@@ -182,8 +182,9 @@ func problemsOf(set task.Set, from, n int) (all []task.Problem, err error) {
 	return all, nil
 }
 
-// takes says what is wrong with a set of problems for the solver, if anything.
-func (s *Solver) takes(problems task.Set) error {
+// Takes says what is wrong with a set of problems for the solver, or with itself, if
+// anything: it is of another task, or not valid, or the solver not made.
+func (s *Solver) Takes(problems task.Set) error {
 	if s == nil || s.sampler == nil {
 		return errNotMade
 	}

@@ -63,14 +63,12 @@ func (r *Rollouts) Validate() error {
 	if r.Solver == nil {
 		return errors.New("rl: Rollouts.Solver is nil; want one that reason.NewSolver made")
 	}
-	if err := r.Problems.Validate(); err != nil {
-		return fmt.Errorf("rl: Rollouts.Problems: %w", err)
+	if err := r.Solver.Takes(r.Problems); err != nil {
+		return fmt.Errorf("rl: Rollouts: %w", err)
 	}
 	switch s := r.Solver.Sampling; {
 	case s.Temperature != 1 || s.TopK != 0 || s.TopP != 0 && s.TopP != 1:
 		return fmt.Errorf("rl: the solver samples at temperature %v, top-k %d and top-p %v; want 1, 0 and 1: the policy is what is drawn from", s.Temperature, s.TopK, s.TopP)
-	case r.Problems.Task.Name() != r.Solver.Task.Name():
-		return fmt.Errorf("rl: Rollouts.Problems are of %s, and Solver.Task is %s; want one task", r.Problems.Task.Name(), r.Solver.Task.Name())
 	case r.Batch < 1:
 		return fmt.Errorf("rl: Rollouts.Batch is %d; want 1 problem or more", r.Batch)
 	case r.Group < 2:

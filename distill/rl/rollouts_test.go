@@ -20,6 +20,7 @@ import (
 	"github.com/godistill/godistill/distill/reason"
 	"github.com/godistill/godistill/distill/rl"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/lm"
 )
 
 var float32s, float64s = tensor.Float32, tensor.Float64
@@ -420,9 +421,12 @@ func (broken) Verify(task.Problem, string) (bool, error) { return false, os.ErrP
 func TestBadRollouts(t *testing.T) {
 	m := model(float32s, 1)
 	for want, change := range map[string]func(*rl.Rollouts){
-		"rl: Rollouts.Solver is nil":                 func(r *rl.Rollouts) { r.Solver = nil },
-		"rl: Rollouts.Problems: task: Set.Rows is 0": func(r *rl.Rollouts) { r.Problems.Rows = 0 },
-		"rl: Rollouts.Problems are of modular, and Solver.Task is parity; want one task": func(r *rl.Rollouts) {
+		"rl: Rollouts: reason: the Solver is not one that NewSolver made": func(r *rl.Rollouts) {
+			r.Solver = &reason.Solver{Model: m, Sampling: lm.Sampling{Temperature: 1}}
+		},
+		"rl: Rollouts.Solver is nil":                func(r *rl.Rollouts) { r.Solver = nil },
+		"rl: Rollouts: reason: task: Set.Rows is 0": func(r *rl.Rollouts) { r.Problems.Rows = 0 },
+		"rl: Rollouts: reason: the problems are of modular, and Solver.Task is parity; want one task": func(r *rl.Rollouts) {
 			r.Problems.Task = task.Modular{}
 		},
 		"rl: Rollouts.Batch is 0; want 1 problem or more":     func(r *rl.Rollouts) { r.Batch = 0 },
