@@ -46,6 +46,7 @@ var pains = []struct{ what, tests string }{
 	{"labels are wanted where the method needs none", "TestWithoutAnyLabels TestWithoutLabels"},
 	{"tokens of the teacher are one place off", "TestTokensThatAreShifted TestStudentAndTeacherAreAligned"},
 	{"no curves without an account somewhere", "distill/report.TestFiles distill/report.TestPNG"},
+	{"rewards pull the wrong way, or at the wrong tokens", "TestLiveSourceWaitsForTheStep distill/rl.TestAdvantages distill/rl.TestGRPO distill/rl.TestReferenceKL distill/rl.TestRollout distill/rl.TestTheRatioBeginsAtOne distill/rl.TestPartsAreAccumulated distill/rl.TestOnlyTheStudentIsAsked distill/rl.TestKilled distill/reason.TestCutOff"},
 }
 
 func TestPainsAreTested(t *testing.T) {

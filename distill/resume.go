@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/student"
 )
 
@@ -80,12 +81,14 @@ func (s *session) checkpoint(end bool) error {
 }
 
 // due says whether it is time for a checkpoint: at the end of an epoch, or after
-// Every steps.
+// Every steps. A live source of several steps to an epoch may keep what that is
+// made of, and no more: there each end is one.
 func (s *session) due(end bool) bool {
-	if s.Every > 0 {
-		return s.state.Step%s.Every == 0
+	live, ok := s.Train.(data.Live)
+	if s.Every == 0 || end && ok && live.Len() > max(s.Accumulate, 1) {
+		return end
 	}
-	return end
+	return s.state.Step%s.Every == 0
 }
 
 func (s *session) save() error { return saveState(s.path(), s.snapshot()) }

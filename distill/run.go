@@ -31,7 +31,8 @@ type Run struct {
 	Teacher teacher.Teacher
 	// Terms are what is minimised: their weighted sum.
 	Terms []Term
-	// Train is what the student learns from.
+	// Train is what the student learns from. One that is data.Live, and says by a
+	// method Asks what model it asks, asks this student.
 	Train data.Source
 	// Valid, if it is not nil, is measured after each epoch, and chooses the
 	// best one. The teacher is asked about it too: a teacher.Cache has to hold
@@ -65,7 +66,8 @@ type Run struct {
 	Seed uint64
 	// Dir is where the checkpoint is kept, "checkpoint.safetensors"; "" keeps
 	// none. It is written after every Every steps (0: each epoch) and when the
-	// run ends. A folder is that of one run at a time.
+	// run ends; where Train is data.Live and has several steps to an epoch, after
+	// each epoch too. A folder is that of one run at a time.
 	Dir   string
 	Every int
 	// Resume goes on from the checkpoint in Dir, if there is one. Without it,

@@ -182,6 +182,10 @@ func frozen(m *student.Model) (names []string) {
 // answers for some data, as a cache can.
 type guard interface{ Covers(data.Spec) error }
 
+// An asking source has answers of a model, which a student that is to learn from
+// its own is.
+type asking interface{ Asks() *student.Model }
+
 func (s *session) checkSources() error {
 	for _, src := range []data.Source{s.Train, s.Valid} {
 		if v, ok := src.(interface{ Validate() error }); ok {
@@ -189,6 +193,9 @@ func (s *session) checkSources() error {
 				return err
 			}
 		}
+	}
+	if src, ok := s.Train.(asking); ok && src.Asks() != s.Student {
+		return errors.New("distill: Run.Train has answers of another model than Run.Student; want a Solver.Model that is the student")
 	}
 	if err := s.checkData("Run.Train", s.Train.Spec(), s.card); err != nil {
 		return err

@@ -2,7 +2,7 @@ package main
 
 // pains is how many there are in the table of distill/pains_test.go, which a
 // fault counts them by.
-const pains = 20
+const pains = 21
 
 // harmless are the pains that no edit of this code brings back.
 var harmless = map[int]string{
@@ -241,5 +241,50 @@ var faults = []fault{
 		"distill/preflight_teacher.go",
 		`if !by.lost() {`,
 		`if by.other >= 0 {`,
+	}}},
+	{21, "advantages are not less the mean of their group", "distill/rl", "TestAdvantages", []edit{{
+		"distill/rl/reward.go",
+		`all[i] = (r - mean) / sd`,
+		`all[i] = r / sd`,
+	}}},
+	{21, "the clip is on the other side", "distill/rl", "TestGRPO TestGRPOClipsHigher", []edit{{
+		"distill/rl/loss.go",
+		`if ratio*advantage > limit*advantage {`,
+		`if ratio*advantage < limit*advantage {`,
+	}}},
+	{21, "the policy and its reference are swapped", "distill/rl", "TestReferenceKL", []edit{{
+		"distill/rl/loss.go",
+		`d := r.Numbers[0] - r.LogQ[r.Label]`,
+		`d := r.LogQ[r.Label] - r.Numbers[0]`,
+	}}},
+	{21, "what is said of a token is that of the one before", "distill/rl", "TestRollout TestTheRatioBeginsAtOne", []edit{{
+		"distill/rl/rollout.go",
+		`at := row*r.Context + len(a.Prompt) - 1 + t`,
+		`at := row*r.Context + len(a.Prompt) + t`,
+	}}},
+	{21, "long answers count for more", "distill/rl", "TestRollout TestPartsAreAccumulated", []edit{{
+		"distill/rl/rollout.go",
+		`= 1 / float32(len(a.IDs))`,
+		`= 1`,
+	}}},
+	{21, "answers are those of the weights before", "distill", "TestLiveSourceWaitsForTheStep", []edit{{
+		"distill/session.go",
+		`len(held) == size && next < known && !give(false)`,
+		`len(held) == size && next < min(known, 0) && !give(false)`,
+	}}},
+	{21, "another model is asked than the one that learns", "distill/rl", "TestOnlyTheStudentIsAsked", []edit{{
+		"distill/session.go",
+		`ok && src.Asks() != s.Student {`,
+		`ok && src.Asks() == nil {`,
+	}}},
+	{21, "the rollout of the checkpoint is gone", "distill/rl", "TestKilled", []edit{{
+		"distill/resume.go",
+		`end && ok && live.Len() > max(s.Accumulate, 1) {`,
+		`end && ok && live.Len() < 0 {`,
+	}}},
+	{21, "an answer that was cut off is right", "distill/reason", "TestCutOff", []edit{{
+		"distill/reason/solver.go",
+		`err != nil || !sample.Stopped {`,
+		`err != nil {`,
 	}}},
 }

@@ -91,7 +91,7 @@ func (c Collect) Write(ctx context.Context, path string) (Collected, error) {
 var spdx = regexp.MustCompile(`^[A-Za-z0-9(][A-Za-z0-9.+:() -]*$`)
 
 func (c Collect) validate() error {
-	if err := c.Solver.takes(c.Problems); err != nil {
+	if err := c.Solver.Takes(c.Problems); err != nil {
 		return err
 	}
 	switch {

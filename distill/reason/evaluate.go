@@ -84,7 +84,7 @@ type Said struct {
 // Evaluate has a solver answer each problem of a set n times. Pass@k is for each k,
 // from 1 to n. A context that ends is an error.
 func Evaluate(ctx context.Context, s *Solver, problems task.Set, n int, k ...int) (Report, error) {
-	if err := s.takes(problems); err != nil {
+	if err := s.Takes(problems); err != nil {
 		return Report{}, err
 	}
 	if n < 1 {

@@ -392,6 +392,41 @@ func (e endless) Special() text.Special {
 }
 
 // An id that the tokenizer does not know makes an answer that has no form.
+// hasty is a task whose verifier did not think of some answers.
+type hasty struct{ echo }
+
+func (hasty) Verify(_ task.Problem, completion string) (bool, error) {
+	return completion[9] == '0', nil
+}
+
+func TestVerifierPanics(t *testing.T) {
+	s := solver(model(tensor.Float32, 1))
+	s.Task = hasty{}
+	_, err := must(reason.NewSolver(s)).Solve(t.Context(), first(20), 9, 0)
+	wantError(t, err, "panic: runtime error: index out of range [9]")
+	wantError(t, err, "reason: problem ")
+}
+
+// An answer that was cut off is wrong, also where what there is of it would be right.
+func TestCutOff(t *testing.T) {
+	short := solver(model(tensor.Float32, 1))
+	short.Sampling.Max = 1
+	asked, right := first(20), 0
+	for i, answers := range must(must(reason.NewSolver(short)).Solve(t.Context(), asked, 9, 0)) {
+		for _, a := range answers {
+			if a.Right || a.Formed {
+				t.Errorf("%q to %q, stopped %t, is %+v", a.Text, asked[i].Prompt, a.Stopped, a)
+			}
+			if ok, err := short.Task.Verify(asked[i], a.Text); ok && err == nil {
+				right++
+			}
+		}
+	}
+	if right == 0 {
+		t.Error("none would have been right")
+	}
+}
+
 func TestPaddedVocabulary(t *testing.T) {
 	wide := solver(nil)
 	c := lm.Config{Vocab: 40, Width: 12, Inner: 20, Layers: 1, Heads: 3, Context: context}

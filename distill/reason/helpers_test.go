@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
@@ -14,6 +15,8 @@ import (
 	"github.com/godistill/godistill/student"
 	"github.com/godistill/godistill/student/lm"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func must[T any](v T, err error) T {
 	if err != nil {

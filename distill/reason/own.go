@@ -10,6 +10,7 @@ import (
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/data/task"
+	"github.com/godistill/godistill/student"
 )
 
 // Own is a source of a student's own answers, right or wrong, for a teacher to say
@@ -50,7 +51,7 @@ type Own struct {
 
 // Validate says what is wrong with the fields, if anything.
 func (o Own) Validate() error {
-	if err := o.Solver.takes(o.Problems); err != nil {
+	if err := o.Solver.Takes(o.Problems); err != nil {
 		return err
 	}
 	switch {
@@ -96,6 +97,9 @@ func (o Own) Spec() data.Spec {
 	spec.Fingerprint = [32]byte(h.Sum(nil))
 	return spec
 }
+
+// Asks is the model that answers, which is to be the student of the run.
+func (o Own) Asks() *student.Model { return o.Solver.Asks() }
 
 // Len implements [data.Counted].
 func (o Own) Len() int { return o.Epoch }

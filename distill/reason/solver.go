@@ -79,6 +79,14 @@ func NewSolver(s Solver) (*Solver, error) {
 	return &s, nil
 }
 
+// Asks is the model that answers, nil if there is none.
+func (s *Solver) Asks() *student.Model {
+	if s == nil {
+		return nil
+	}
+	return s.Model
+}
+
 // Solve answers each problem n times. What is drawn depends on Sampling.Seed and
 // on the ids first and on, one for each answer, the n of a problem in a row: other
 // ids are other answers.
@@ -174,8 +182,9 @@ func problemsOf(set task.Set, from, n int) (all []task.Problem, err error) {
 	return all, nil
 }
 
-// takes says what is wrong with a set of problems for the solver, if anything.
-func (s *Solver) takes(problems task.Set) error {
+// Takes says what is wrong with a set of problems for the solver, or with itself, if
+// anything: it is of another task, or not valid, or the solver not made.
+func (s *Solver) Takes(problems task.Set) error {
 	if s == nil || s.sampler == nil {
 		return errNotMade
 	}
@@ -189,8 +198,14 @@ func (s *Solver) takes(problems task.Set) error {
 }
 
 // verify looks at an answer. One that has no end is not formed, and not right; nor
-// is one with an id that is no token, which a padded vocabulary has.
+// is one with an id that is no token, which a padded vocabulary has. A panic of the
+// verifier is an error: models say what nobody thought of.
 func (s *Solver) verify(p task.Problem, sample lm.Sample) (a Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%q: panic: %v", a.Text, p)
+		}
+	}()
 	a.Sample, a.Pad = sample, pad(s.Tokenizer.Special())
 	if a.Text, err = s.Tokenizer.Decode(sample.IDs); err != nil || !sample.Stopped {
 		return a, nil

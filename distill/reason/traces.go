@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 
+	"github.com/godistill/godistill/data/task"
 	"github.com/godistill/godistill/data/text"
 	"github.com/godistill/godistill/student/lm"
 )
@@ -80,6 +82,20 @@ func (t Traces) Fingerprint() [32]byte {
 		list[i] = text.Example{Prompt: trace.Prompt, Completion: trace.Completion}
 	}
 	return list.Fingerprint()
+}
+
+// Answers are the traces without their chains, for a control: a student that learns
+// from them shows what the chains are worth.
+func (t Traces) Answers() (Traces, error) {
+	all := slices.Clone(t)
+	for i := range all {
+		_, answer, err := task.Parse(all[i].Completion)
+		if err != nil {
+			return nil, fmt.Errorf("reason: trace %d: %w", i, err)
+		}
+		all[i].Completion = task.Problem{Answer: answer}.Completion()
+	}
+	return all, nil
 }
 
 // maxLine bounds a line of a file of traces.

@@ -228,6 +228,17 @@ func TestTracesAreExamples(t *testing.T) {
 	}
 }
 
+func TestAnswers(t *testing.T) {
+	traces := reason.Traces{{Prompt: "1+2+3=", Completion: "3,6;6", Level: 2}, {Prompt: "4=", Completion: "4", Problem: 7}}
+	got := must(traces.Answers())
+	want := reason.Traces{{Prompt: "1+2+3=", Completion: "6", Level: 2}, {Prompt: "4=", Completion: "4", Problem: 7}}
+	if !reflect.DeepEqual(got, want) || traces[0].Completion != "3,6;6" {
+		t.Errorf("the answers of\n%v are\n%v\nwant\n%v", traces, got, want)
+	}
+	_, err := reason.Traces{traces[1], {Completion: "1;2;3"}}.Answers()
+	wantError(t, err, "reason: trace 1: task: completion \"1;2;3\" has more than one answer")
+}
+
 func TestReadTracesRefuses(t *testing.T) {
 	const line = `{"prompt":"1=","completion":"1"}` + "\n"
 	for want, content := range map[string]string{

@@ -18,5 +18,24 @@
 //	}
 //
 // So it is resumed, observed and reported as any other run. An epoch is one
-// rollout: problems, a group of answers to each, and one pass over them or more.
+// rollout: problems, a group of answers to each, and one pass over them or more. How
+// well the model answers is measured by reason.Evaluate, before and after, or within a
+// loop over Run.Steps; Rollouts do not teach a Run.Valid.
+//
+// In the words of others (as those of TRL's GRPOTrainer):
+//
+//	num_generations, G          Rollouts.Group
+//	num_iterations, μ           Rollouts.Passes
+//	steps of a generation       Rollouts.Parts, over Run.Accumulate
+//	beta                        of Terms, with Rollouts.Reference
+//	epsilon, epsilon_high       GRPO.Clip, GRPO.High
+//	loss_type grpo              the zero Rows: answers count alike
+//	loss_type dapo              Rows.Tokens
+//	loss_type dr_grpo           Rows.Tokens and Rollouts.Unscaled, but for a factor at
+//	                            each step: the tokens there are, by the most there may be
+//	scale_rewards               not Rollouts.Unscaled
+//
+// What it does not have: a learned judge of answers, a value network, and rollouts
+// beside the steps. Answers that were cut off are learnt from as wrong ones, at the
+// tokens that there are.
 package rl

@@ -26,6 +26,9 @@ func TestAdvantages(t *testing.T) {
 		{[]float64{.1, .1, .1}, true, []float64{0, 0, 0}}, // the mean of which is rounded
 		{[]float64{1e9 + .1, 1e9 + .1, 1e9 + .1}, true, []float64{0, 0, 0}},
 		{[]float64{0, 0, 0}, false, []float64{0, 0, 0}},
+		{[]float64{0, 0, 0}, true, []float64{0, 0, 0}},
+		{[]float64{0, 2e-12, 0, 2e-12}, true, []float64{-1, 1, -1, 1}},
+		{[]float64{0, 2, 0, 2}, false, []float64{-1, 1, -1, 1}},
 	} {
 		got := rl.Advantages(c.rewards, c.scaled)
 		for i, want := range c.want {
@@ -58,10 +61,12 @@ func TestVerified(t *testing.T) {
 
 func TestBadRewards(t *testing.T) {
 	for want, f := range map[string]rl.RewardFunc{
-		`want a finite number`:   func(task.Problem, reason.Answer) (float64, error) { return math.NaN(), nil },
-		`the reward is +Inf`:     func(task.Problem, reason.Answer) (float64, error) { return math.Inf(1), nil },
-		`to "`:                   func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
-		`rl: Rollouts.Reward of`: func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
+		`want a finite number`:        func(task.Problem, reason.Answer) (float64, error) { return math.NaN(), nil },
+		`a finite number, of float32`: func(task.Problem, reason.Answer) (float64, error) { return 1e39, nil },
+		`": panic: no judge`:          func(task.Problem, reason.Answer) (float64, error) { panic("no judge") },
+		`the reward is +Inf`:          func(task.Problem, reason.Answer) (float64, error) { return math.Inf(1), nil },
+		`to "`:                        func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
+		`rl: Rollouts.Reward of`:      func(task.Problem, reason.Answer) (float64, error) { return 0, errors.New("no judge") },
 	} {
 		r := rollouts(model(float32s, 1))
 		r.Reward = f

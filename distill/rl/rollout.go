@@ -84,9 +84,13 @@ func (r *Rollouts) reward() Reward {
 	return r.Reward
 }
 
-// notice counts the rollouts without a difference, each of them once.
+// notice counts the rollouts without a difference that follow each other, each of
+// them once.
 func (r *Rollouts) notice(now *rollout) error {
-	if r.now == nil || r.now.Epoch != now.Epoch {
+	switch {
+	case r.now == nil || now.Epoch != r.now.Epoch && now.Epoch != r.now.Epoch+1:
+		r.stale = 1 // another run, or one that is resumed
+	case now.Epoch != r.now.Epoch:
 		r.stale++
 	}
 	if slices.ContainsFunc(now.Rewards, differ) {
@@ -102,7 +106,10 @@ func (r *Rollouts) notice(now *rollout) error {
 	return nil
 }
 
-func differ(rewards []float64) bool { return slices.Min(rewards) != slices.Max(rewards) }
+// differ says whether there is something to be learnt from rewards of a group.
+func differ(rewards []float64) bool {
+	return slices.ContainsFunc(Advantages(rewards, true), func(a float64) bool { return a != 0 })
+}
 
 // lay makes the batches of a rollout.
 func (r *Rollouts) lay(now *rollout) error {
@@ -224,6 +231,11 @@ func (r *Rollouts) read(epoch int) (*rollout, error) {
 	for i, group := range now.Groups {
 		if len(group) != r.Group || len(now.Rewards[i]) != r.Group {
 			return nil, fmt.Errorf("rl: Rollouts.File %q has %d answers to problem %d; want Group, %d", r.File, len(group), i, r.Group)
+		}
+		for _, a := range group {
+			if len(a.LogProbs) != len(a.IDs) {
+				return nil, fmt.Errorf("rl: Rollouts.File %q has %d ids in an answer to problem %d, and %d probabilities of them; want as many", r.File, len(a.IDs), i, len(a.LogProbs))
+			}
 		}
 	}
 	return now, r.lay(now)

@@ -2,6 +2,7 @@ package rl
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -37,9 +38,10 @@ type Rollouts struct {
 	// Unscaled leaves out the division of advantages by their standard deviation.
 	Unscaled bool
 	// Reference is what the model is kept near to, by a term of ReferenceKL; nil
-	// leaves its signal out. It is not the model that learns.
+	// leaves its signal out. It is not the model that learns, but
+	// may be a copy of it, as lm.For makes one.
 	Reference *student.Model
-	// Passes is how often a rollout is learnt from; 0 means once.
+	// Passes is how often a rollout is learnt from, μ in 2402.03300; 0 means once.
 	Passes int
 	// Parts is the number of batches of a pass, a divisor of Batch; 0 means 1. They
 	// are as many steps, or one where Run.Accumulate is their number.
@@ -47,9 +49,10 @@ type Rollouts struct {
 	// Patience is how many rollouts may follow each other whose rewards are equal in
 	// each group, from which there is nothing to be learnt; 0 means 50.
 	Patience int
-	// File keeps the rollout at hand. A run of several steps to a rollout cannot go on
-	// within one without it. "" keeps nothing.
-	File string
+	// File keeps the rollout at hand, as JSON. A run of several steps to a rollout
+	// cannot go on within one without it: give it one wherever Run.Dir is given. ""
+	// keeps nothing.
+	File string `config:"-"` // no byte of a run depends on it
 
 	now   *rollout
 	stale int // rollouts without a difference until now
@@ -60,8 +63,8 @@ func (r *Rollouts) Validate() error {
 	if r.Solver == nil {
 		return errors.New("rl: Rollouts.Solver is nil; want one that reason.NewSolver made")
 	}
-	if err := r.Problems.Validate(); err != nil {
-		return fmt.Errorf("rl: Rollouts.Problems: %w", err)
+	if err := r.Solver.Takes(r.Problems); err != nil {
+		return fmt.Errorf("rl: Rollouts: %w", err)
 	}
 	switch s := r.Solver.Sampling; {
 	case s.Temperature != 1 || s.TopK != 0 || s.TopP != 0 && s.TopP != 1:
@@ -78,18 +81,28 @@ func (r *Rollouts) Validate() error {
 		return fmt.Errorf("rl: Rollouts.Parts is %d; want a divisor of Batch, %d, or 0 for 1", r.Parts, r.Batch)
 	case r.Patience < 0:
 		return fmt.Errorf("rl: Rollouts.Patience is %d; want 1 or more, or 0 for 50", r.Patience)
-	case r.Reference == r.Solver.Model:
+	case r.Reference != nil && r.Reference == r.Solver.Model:
 		return errors.New("rl: Rollouts.Reference is the model that learns; want a copy of it, or nil")
 	}
 	return nil
 }
 
-// Spec implements [data.Source]: that of reason.Spec, and the signals as inputs.
+// Spec implements [data.Source]: that of reason.Spec, and the signals as inputs. The
+// fingerprint is one of the problems and the reference, without the model that learns.
 func (r *Rollouts) Spec() data.Spec {
 	spec := reason.Spec(r.Context)
 	maps.Copy(spec.In, r.signals())
+	h := sha256.New()
+	fmt.Fprintf(h, "rollouts %x", r.Problems.Fingerprint())
+	if r.Reference != nil {
+		fmt.Fprintf(h, " %x", r.Reference.Fingerprint())
+	}
+	spec.Fingerprint = [32]byte(h.Sum(nil))
 	return spec
 }
+
+// Asks is the model that answers, which is to be the student of the run.
+func (r *Rollouts) Asks() *student.Model { return r.Solver.Asks() }
 
 func (r *Rollouts) signals() map[string]data.Field {
 	all := map[string]data.Field{}

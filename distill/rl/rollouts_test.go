@@ -2,12 +2,16 @@ package rl_test
 
 import (
 	"bytes"
+	stdcontext "context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"gorgonia.org/tensor"
 
 	"github.com/godistill/godistill/data"
@@ -16,6 +20,7 @@ import (
 	"github.com/godistill/godistill/distill/reason"
 	"github.com/godistill/godistill/distill/rl"
 	"github.com/godistill/godistill/student"
+	"github.com/godistill/godistill/student/lm"
 )
 
 var float32s, float64s = tensor.Float32, tensor.Float64
@@ -77,17 +82,21 @@ func TestModelLearnsFromRewards(t *testing.T) {
 	}
 }
 
+// problems are three of those of rollouts, from one on.
+func problems(r *rl.Rollouts, from int) (all []task.Problem) {
+	for i := range 3 {
+		all = append(all, must(r.Problems.Problem(from+i)))
+	}
+	return all
+}
+
 // What a batch says of a token is what the sampler and the reward said.
 func TestRollout(t *testing.T) {
 	m := model(float64s, 1)
 	r := rollouts(m)
 	r.Reference = model(float64s, 2)
 	b := batches(t, r, 2, 0)[0]
-	var problems []task.Problem
-	for i := range 3 {
-		problems = append(problems, must(r.Problems.Problem(6+i)))
-	}
-	groups := must(r.Solver.Solve(t.Context(), problems, 5, 2*15))
+	groups := must(r.Solver.Solve(t.Context(), problems(r, 6), 5, 2*15))
 	said := must(r.Teach(t.Context(), b))
 	row := 0
 	for _, group := range groups {
@@ -209,6 +218,152 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A process that is killed at any step leaves a folder that a run goes on from to the
+// same bytes, whenever checkpoints are due, and wherever the folder is then.
+func TestKilled(t *testing.T) {
+	run := func(dir string, every int) (distill.Run, *student.Model) {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Passes, r.Parts, r.File = 2, 3, filepath.Join(dir, "rollout.json")
+		one := learning(m, r, 3)
+		one.Dir, one.Every, one.Resume = dir, every, true
+		return one, m
+	}
+	for _, every := range []int{0, 1, 4, 5, 100} {
+		one, m := run(t.TempDir(), every)
+		copies := map[int]string{}
+		for step, err := range one.Steps(t.Context()) {
+			if n := must(step, err).N; n%3 != 0 { // which is before its checkpoint is written
+				copies[n] = t.TempDir()
+				if err := os.CopyFS(copies[n], os.DirFS(one.Dir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for n, dir := range copies {
+			again, got := run(dir, every)
+			if _, err := again.Fit(t.Context()); err != nil {
+				t.Errorf("every %d steps, killed at step %d: %v", every, n, err)
+			} else if got.Fingerprint() != m.Fingerprint() {
+				t.Errorf("every %d steps, killed at step %d, the weights are others", every, n)
+			}
+		}
+	}
+}
+
+// A judge that fails in the middle of a rollout ends the run, which can be resumed to
+// the bytes of one whose judge never did.
+func TestJudgeFails(t *testing.T) {
+	run := func(dir string, fails int) (*student.Model, error) {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Passes, r.Parts, r.File = 2, 3, filepath.Join(dir, "rollout.json")
+		asked := 0
+		r.Reward = rl.RewardFunc(func(_ task.Problem, a reason.Answer) (float64, error) {
+			if asked++; asked == fails {
+				return 0, os.ErrDeadlineExceeded
+			}
+			return float64(len(a.IDs)), nil
+		})
+		one := learning(m, r, 4)
+		one.Dir, one.Resume = dir, true
+		_, err := one.Fit(t.Context())
+		return m, err
+	}
+	want := must(run(t.TempDir(), 0)).Fingerprint()
+	for fails, steps := range map[int]int{7: 0, 22: 0, 37: 6, 60: 12} { // of 15 answers each, the first rollout twice
+		dir := t.TempDir()
+		if _, err := run(dir, fails); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a judge that fails: %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, distill.CheckpointFile)); (err == nil) != (steps > 0) {
+			t.Errorf("after %d steps, the checkpoint is %v", steps, err)
+		}
+		if got, err := run(dir, 0); err != nil || got.Fingerprint() != want {
+			t.Errorf("failed at answer %d and resumed, the weights are others, %v", fails, err)
+		}
+	}
+}
+
+// What is resumed has the problems and the reference that it had.
+func TestResumeWithOthers(t *testing.T) {
+	run := func(dir string, change func(*rl.Rollouts)) error {
+		m := model(float32s, 1)
+		r := rollouts(m)
+		r.Reference = model(float32s, 2)
+		change(r)
+		one := learning(m, r, 2)
+		one.Dir, one.Resume, one.MaxSteps = dir, true, 1
+		_, err := one.Fit(t.Context())
+		return err
+	}
+	for _, c := range []struct {
+		want   string
+		change func(*rl.Rollouts)
+	}{
+		{"", func(r *rl.Rollouts) { r.File = filepath.Join(t.TempDir(), "rollout.json") }},
+		{"Train.Spec.In[reference]", func(r *rl.Rollouts) { r.Reference = nil }},
+		{"Train.Spec.Fingerprint", func(r *rl.Rollouts) { r.Reference = model(float32s, 3) }},
+		{"Train.Problems.Seed", func(r *rl.Rollouts) { r.Problems.Seed = 9 }},
+	} {
+		dir := t.TempDir()
+		if err := run(dir, func(*rl.Rollouts) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(dir, c.change); c.want != "" {
+			wantError(t, err, c.want)
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// One that is stopped while answers are drawn ends with that error, and nothing runs
+// on; a second run with the same rollouts is as the first.
+func TestStoppedWhileSampling(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	ctx, stop := stdcontext.WithCancelCause(t.Context())
+	m := model(float32s, 1)
+	r := rollouts(m)
+	asked := 0
+	r.Reward = rl.RewardFunc(func(_ task.Problem, a reason.Answer) (float64, error) {
+		if asked++; asked == 40 { // within the third rollout, the first of which is asked for twice
+			stop(errors.New("enough"))
+		}
+		return float64(len(a.IDs)), nil
+	})
+	run := learning(m, r, 5)
+	if result, err := run.Fit(ctx); !errors.Is(err, stdcontext.Canceled) || result.Steps != 1 {
+		t.Errorf("stopped while sampling: %+v, %v", result, err)
+	}
+	var prints [2][32]byte
+	for i := range prints {
+		r.Solver.Model = model(float32s, 1)
+		r.Solver = must(reason.NewSolver(*r.Solver))
+		run = learning(r.Solver.Model, r, 3)
+		if _, err := run.Fit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		prints[i] = r.Solver.Model.Fingerprint()
+	}
+	if prints[0] != prints[1] {
+		t.Error("a second run with the same rollouts has other weights")
+	}
+}
+
+// Patience is with rollouts that follow each other, of one run.
+func TestPatienceBeginsAnew(t *testing.T) {
+	m := model(float32s, 1)
+	r := rollouts(m)
+	r.Reward, r.Patience = rl.RewardFunc(func(task.Problem, reason.Answer) (float64, error) { return 1, nil }), 4
+	for range 2 {
+		run := learning(m, r, 3)
+		if _, err := run.Fit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Without its file, or with that of another rollout, a run within one cannot go on.
 func TestResumeWithoutTheFile(t *testing.T) {
 	r := rollouts(model(float32s, 1))
@@ -230,6 +385,12 @@ func TestResumeWithoutTheFile(t *testing.T) {
 	}
 	r.Group = 4
 	wantError(t, ask(), "5 answers to problem 0; want Group, 4")
+	r.Group = 5
+	text := string(must(os.ReadFile(r.File)))
+	if err := os.WriteFile(r.File, []byte(strings.Replace(text, `"LogProbs":[`, `"LogProbs":[-1,-1,-1,-1,-1,-1,`, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, ask(), "probabilities of them; want as many")
 	if err := os.WriteFile(r.File, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -260,8 +421,14 @@ func (broken) Verify(task.Problem, string) (bool, error) { return false, os.ErrP
 func TestBadRollouts(t *testing.T) {
 	m := model(float32s, 1)
 	for want, change := range map[string]func(*rl.Rollouts){
-		"rl: Rollouts.Solver is nil":                          func(r *rl.Rollouts) { r.Solver = nil },
-		"rl: Rollouts.Problems: task: Set.Rows is 0":          func(r *rl.Rollouts) { r.Problems.Rows = 0 },
+		"rl: Rollouts: reason: the Solver is not one that NewSolver made": func(r *rl.Rollouts) {
+			r.Solver = &reason.Solver{Model: m, Sampling: lm.Sampling{Temperature: 1}}
+		},
+		"rl: Rollouts.Solver is nil":                func(r *rl.Rollouts) { r.Solver = nil },
+		"rl: Rollouts: reason: task: Set.Rows is 0": func(r *rl.Rollouts) { r.Problems.Rows = 0 },
+		"rl: Rollouts: reason: the problems are of modular, and Solver.Task is parity; want one task": func(r *rl.Rollouts) {
+			r.Problems.Task = task.Modular{}
+		},
 		"rl: Rollouts.Batch is 0; want 1 problem or more":     func(r *rl.Rollouts) { r.Batch = 0 },
 		"rl: Rollouts.Group is 1; want 2 answers or more":     func(r *rl.Rollouts) { r.Group = 1 },
 		"rl: Rollouts.Context is 0":                           func(r *rl.Rollouts) { r.Context = 0 },

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func (l *lab) distil(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a, err := l.imitate(ctx, base, "distilled_"+s.name, data.Loader{}, l.traces, l.lessons, nil)
+		a, err := l.imitate(ctx, base, "distilled_"+s.name, course{of: l.traces, steps: l.lessons})
 		if err != nil {
 			return err
 		}
@@ -115,16 +116,20 @@ func (l *lab) distil(ctx context.Context) error {
 // control has the smallest student learn in other ways, from the same start.
 func (l *lab) control(ctx context.Context) error {
 	says := teacher.Of(l.arm("teacher").model)
+	direct, err := l.traces.Answers()
+	if err != nil {
+		return err
+	}
 	// As many operations as those of lessons, where an update is 8 of them for each
 	// parameter and position, and a lesson 6 (see operations).
 	equal := l.lessons * rows * 6 / (asked * group * 8)
 	for _, stage := range []func() (arm, error){
 		func() (arm, error) {
-			return l.imitate(ctx, l.start, "answers_only_small", data.Loader{}, direct{l.traces}, l.lessons, nil)
+			return l.imitate(ctx, l.start, "answers_only_small", course{of: direct, steps: l.lessons})
 		},
 		func() (arm, error) { return l.reinforce(ctx, l.start, "rl_small", equal) },
 		func() (arm, error) {
-			return l.imitate(ctx, l.start, "soft_small", data.Loader{}, l.traces, l.lessons, says)
+			return l.imitate(ctx, l.start, "soft_small", course{of: l.traces, steps: l.lessons, teacher: says})
 		},
 		func() (arm, error) { return l.follow(ctx, l.start, "on_policy_small", says) },
 		func() (arm, error) { return l.reinforce(ctx, l.arm("distilled_small"), "distilled_rl_small", l.more) },
@@ -147,30 +152,40 @@ func (l *lab) base(ctx context.Context, s size, name string) (arm, error) {
 	}
 	steps := l.careful + l.careless
 	chains := careless{l.set(task.Train, steps*rows, 1), l.careful * rows, slip}
-	return l.imitate(ctx, arm{model: m}, name, data.Loader{InOrder: true}, chains, steps, nil)
+	return l.imitate(ctx, arm{model: m}, name, course{of: chains, steps: steps, inOrder: true})
 }
 
-// imitate is supervised fine-tuning on completions, to which a teacher may add what it
-// says of each of their tokens.
-func (l *lab) imitate(ctx context.Context, from arm, name string, train data.Loader, what text.Examples, steps int, says teacher.Teacher) (arm, error) {
-	var err error
-	train.Batch, train.Seed = rows, 1
-	train.Set, err = text.Sequences{Tokenizer: l.chars, Context: context_}.Of(what)
+// A course is examples to imitate.
+type course struct {
+	of      text.Examples
+	steps   int
+	inOrder bool
+	teacher teacher.Teacher // who adds what it says of each token; nil for none
+}
+
+// imitate is supervised fine-tuning on completions.
+func (l *lab) imitate(ctx context.Context, from arm, name string, c course) (arm, error) {
+	set, err := text.Sequences{Tokenizer: l.chars, Context: context_}.Of(c.of)
 	if err != nil {
 		return arm{}, err
 	}
 	terms := distill.Hinton(1, 0)[:1]
-	if says != nil {
+	if c.teacher != nil {
 		terms = distill.Hinton(1, 0.9)
 	}
-	return l.stage(ctx, from, name, 6*rows*steps, func(m *student.Model) (distill.Run, error) {
+	return l.stage(ctx, from, name, 6*rows*c.steps, func(m *student.Model) (distill.Run, error) {
 		return distill.Run{
-			Teacher: says, Terms: terms,
-			Train:     train,
-			Optimizer: distill.AdamW{Rate: distill.Warmup(min(50, steps/10), distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
-			MaxSteps:  steps,
+			Teacher: c.teacher, Terms: terms,
+			Train:     data.Loader{Set: set, Batch: rows, Seed: 1, InOrder: c.inOrder},
+			Optimizer: adam(c.steps),
+			MaxSteps:  c.steps,
 		}, nil
 	})
+}
+
+// adam is what all imitation is optimised by.
+func adam(steps int) distill.Optimizer {
+	return distill.AdamW{Rate: distill.Warmup(min(50, steps/10), distill.Cosine(3e-3, 0, steps)), Decay: 0.01}
 }
 
 // The rollouts of reinforcement: problems, and answers to each.
@@ -203,17 +218,17 @@ func (l *lab) follow(ctx context.Context, from arm, name string, says teacher.Te
 			Train: reason.Own{
 				Solver: solver, Problems: l.set(task.Train, steps*rows, 4), Batch: rows, Epoch: steps, Context: context_,
 			},
-			Optimizer: distill.AdamW{Rate: distill.Warmup(min(50, steps/10), distill.Cosine(3e-3, 0, steps)), Decay: 0.01},
+			Optimizer: adam(steps),
 			Epochs:    1, Every: 100,
 		}, err
 	})
 }
 
-// stage trains a copy of a model, and leaves it in a folder that Hugging Face's
+// stage trains a copy of a model, and saves that in a folder that Hugging Face's
 // transformers read. For each parameter and position in a row, it takes so many
 // floating-point operations.
 func (l *lab) stage(ctx context.Context, from arm, name string, operations int, with func(*student.Model) (distill.Run, error)) (a arm, err error) {
-	m, err := copyOf(from.model, l.path("models", name))
+	m, err := lm.For(from.model, from.model.Spec())
 	if err != nil {
 		return a, err
 	}
@@ -228,14 +243,6 @@ func (l *lab) stage(ctx context.Context, from arm, name string, operations int, 
 	}
 	a = arm{name: name, model: m, flops: from.flops + float64(operations)*float64(context_)*float64(m.Size())}
 	return a, lm.Save(l.path("models", name), m)
-}
-
-// copyOf is a model with the same weights.
-func copyOf(m *student.Model, dir string) (*student.Model, error) {
-	if err := lm.Save(dir, m); err != nil {
-		return nil, err
-	}
-	return lm.Load(dir, context_)
 }
 
 func (l *lab) solver(m *student.Model, s lm.Sampling) (*reason.Solver, error) {
@@ -253,26 +260,6 @@ func (l *lab) path(elements ...string) string {
 // arm is that of a name, which is there.
 func (l *lab) arm(name string) arm {
 	return l.arms[slices.IndexFunc(l.arms, func(a arm) bool { return a.name == name })]
-}
-
-// direct is traces without their chains.
-type direct struct{ reason.Traces }
-
-// Example implements [text.Examples].
-func (d direct) Example(i int) (text.Example, error) {
-	e, err := d.Traces.Example(i)
-	if err != nil {
-		return e, err
-	}
-	_, answer, err := task.Parse(e.Completion)
-	return text.Example{Prompt: e.Prompt, Completion: task.Problem{Answer: answer}.Completion()}, err
-}
-
-// Fingerprint implements [text.Examples].
-func (d direct) Fingerprint() [32]byte {
-	f := d.Traces.Fingerprint()
-	f[0]++
-	return f
 }
 
 // A line is an observer that says how a stage goes.
@@ -299,10 +286,10 @@ func (l *line) Step(s distill.Step) error {
 
 func (*line) Finish(distill.Result, error) error { return nil }
 
-// evaluated is an arm with its report, which is made once.
+// evaluated is an arm with its report, which is made once for each model.
 func (l *lab) evaluated(ctx context.Context, a arm) (arm, error) {
-	path := l.path("answers", a.name+".json")
-	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &a.report) == nil {
+	path, print := l.path("answers", a.name+".json"), a.model.Fingerprint()
+	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &a.report) == nil && a.report.Model == hex.EncodeToString(print[:]) {
 		return a, nil
 	}
 	solver, err := l.solver(a.model, reason.R1())

@@ -15,7 +15,8 @@
 //	                    base, and then the teacher's chains that were right
 //	answers_only_small  the smallest, with the answers of these, without the chains
 //	rl_small            the smallest, by GRPO as the teacher, with as many floating-point
-//	                    operations as distilled_small, rollouts included
+//	                    operations as distilled_small, rollouts included, but for what
+//	                    is less than an update
 //	soft_small          distilled_small, with the teacher's logits beside its chains
 //	on_policy_small     the smallest, with what the teacher says of its own answers
 //	distilled_rl_small  distilled_small, after GRPO

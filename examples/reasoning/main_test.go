@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/godistill/godistill/data/task"
+	"github.com/godistill/godistill/distill/reason"
 )
 
 // tiny is done in seconds, and has everything.
@@ -87,6 +88,24 @@ func TestRecipe(t *testing.T) {
 	for _, name := range []string{"levels.png", "table.txt", "traces.jsonl", "models/teacher/config.json", "models/distilled_small/model.safetensors", "stages/rl_small/curves.png"} {
 		if want[name] == "" {
 			t.Errorf("%s is empty", name)
+		}
+	}
+
+	traces, err := reason.ReadTraces(strings.NewReader(want["traces.jsonl"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{} // in the test of the full recipe too
+	for i := range full.test {
+		p, err := task.Set{Task: arithmetic, Split: task.Test, Rows: full.test, Seed: 5}.Problem(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked[p.Prompt] = true
+	}
+	for i, trace := range traces {
+		if asked[trace.Prompt] {
+			t.Errorf("trace %d is of the test problem %q", i, trace.Prompt)
 		}
 	}
 
@@ -168,11 +187,18 @@ func TestJudge(t *testing.T) {
 		"distilled_medium": f(.39, .6, .6), "distilled_large": f(.6, .7, .7),
 		"answers_only_small": f(.1, .2, .2), "rl_small": f(.45, .55, .6),
 	}
-	want := []bool{true, true, false, true, false, true}
-	for i, v := range judge(of) {
+	want := []bool{true, true, false, true, false, true, false, true}
+	all := judge(of)
+	if len(all) != len(want) {
+		t.Fatalf("there are %d verdicts; want %d", len(all), len(want))
+	}
+	for i, v := range all {
 		if v.Holds != want[i] {
 			t.Errorf("%s: %t; want %t", v.Hypothesis, v.Holds, want[i])
 		}
+	}
+	if share(.3, .6) != .5 || share(.3, 0) != 0 {
+		t.Error("a share is not that of the teacher, or not a number")
 	}
 	of["rl_small"] = f(.3, .4, .34)
 	if v := judge(of); !v[4].Holds || v[5].Holds {

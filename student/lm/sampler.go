@@ -29,7 +29,7 @@ type Sampling struct {
 	// Max is how many ids a sample has at most; 0 means what the context has room for.
 	Max int `json:"max"`
 	// Batch is how many prompts are at work at once, which bounds memory; 0 means 64.
-	Batch int `json:"-"` // no byte of a sample depends on it
+	Batch int `json:"-" config:"-"` // no byte of a sample depends on it
 	// Seed is what all is drawn from, with the id of a prompt and a position.
 	Seed uint64 `json:"seed"`
 }
