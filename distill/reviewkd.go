@@ -38,7 +38,8 @@ func (m ReviewKD) Loss(b *student.Builder, l Lesson) Rows {
 	var deeper *gorgonia.Node
 	var parts blend
 	for i, tap := range slices.Backward(m.Student) {
-		s, t := l.pixels("ReviewKD", tap, l.Tap(tap)), l.pixels("ReviewKD", m.Teacher[i], l.Dense(m.Teacher[i]))
+		s, t := l.pair("ReviewKD", tap, m.Teacher[i])
+		s, t = l.pixels("ReviewKD", tap, s), l.pixels("ReviewKD", m.Teacher[i], t)
 		if m.Width == 0 {
 			m.Width = min(s.Shape()[1], 512)
 		}
