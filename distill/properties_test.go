@@ -49,9 +49,6 @@ type method struct {
 // those that no row defines.
 var methods = func() map[string]method {
 	all := map[string]method{
-		"MSE":                  {loss: MSE{}, has: divergence&^freeOfLevel | symmetric},
-		"CrossEntropy":         {loss: CrossEntropy{}, has: ofClasses},
-		"CrossEntropy, smooth": {loss: CrossEntropy{Smoothing: 0.1}, has: ofClasses},
 		"JSD, 0.5":             {loss: JSD{T: Constant(2)}, has: divergence | symmetric, most: math.Ln2},
 		"JSD, 0":               {loss: JSD{Beta: Constant(0)}, has: divergence},
 		"JSD, 1":               {loss: JSD{Beta: Constant(1)}, has: divergence},
