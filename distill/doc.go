@@ -75,7 +75,7 @@
 //	VirtualTeacher  T²·KL(p of y alone ‖ q), without a teacher       T 20, a 0.99      1909.11723
 //
 // Their temperatures and other numbers are schedules. Only [KL] takes a teacher of
-// top-k logits, only [DIST] couples rows, and what needs labels gives rows without
+// top-k logits, only [DIST] is [Joint], and what needs labels gives rows without
 // one no weight, but for [Corrected].
 //
 // # Losses of features
@@ -97,7 +97,8 @@
 //	CorrelationCongruence  kernels between rows                   .02      ICCV 2019
 //	CRD                    contrasts with a memory of all         .8       1910.10699
 //
-// The last five couple rows: they are [Joint].
+// The last five compare rows, and OFD and ReviewKD have norms of the batch: they are
+// [Joint].
 //
 // # Regimes
 //

@@ -210,6 +210,26 @@ func TestMemoriesAreSaved(t *testing.T) {
 	}
 }
 
+// Whatever a loss learns is moved by the first step, and nobody has registered it.
+func TestProjectorsAreTrained(t *testing.T) {
+	r := manyFeatures(t.TempDir())
+	r.Resume, r.Optimizer = false, SGD{Rate: Constant(0.1), Momentum: 0.9}
+	for step, err := range r.Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		momentum := must(step.State()).Tensors
+		for _, name := range []string{"hint.regressor.weight", "vid.regressor.0.weight", "vid.regressor.2.weight", "vid.scale", "ofd.connector.0.weight", "ofd.connector.1.bias",
+			"review.layer1.att_conv.weight", "review.layer3.conv2.0.weight", "crd.student.embed.weight", "crd.teacher.embed.weight"} {
+			v := momentum["slot/momentum/"+name]
+			if v == nil || sizeOf(wide(v)) == 0 {
+				t.Errorf("the optimizer does not move %s", name)
+			}
+		}
+		break
+	}
+}
+
 // The student of SimKD answers with the teacher's head, which stays what it is.
 func TestGraftLearns(t *testing.T) {
 	r := grafted("")

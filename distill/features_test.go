@@ -303,6 +303,9 @@ func TestFeatureLosses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := f.of(1)
 			value, grads := evaluated(t, f.loss, c)
+			if _, joint := f.loss.(Joint); joint != (f.has&splits == 0) {
+				t.Errorf("it is Joint: %t; want that of losses that cannot be taken in parts", joint)
+			}
 			if value < 0 && f.has&nonNegative != 0 {
 				t.Errorf("the loss is %v; want 0 or more", value)
 			}
