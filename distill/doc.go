@@ -115,6 +115,9 @@
 //	no teacher at all                VirtualTeacher, and CrossEntropy.Smoothing
 //	a student cut from its teacher   student.Cut
 //	one view for both, and many      data.Mixup and other views
+//	texts that a teacher writes      lm.Sampler, text.Sequences and CrossEntropy
+//	those of them that are right     reason.Collect
+//	texts that the student writes    reason.Own, and JSD or ReverseKL
 //
 // # What it refuses
 //
