@@ -478,3 +478,43 @@ func TestFeatureGradients(t *testing.T) {
 		})
 	}
 }
+
+// Features that are zeros, as behind a ReLU that is dead, or of any size to ±1e4, on
+// either side, give numbers, in both precisions.
+func TestFeaturesFarOut(t *testing.T) {
+	for name, f := range featureTests() {
+		c := f.of(1)
+		for _, by := range [][2]float64{{0, 1}, {1, 0}, {0, 0}, {1e4, 1}, {1, 1e4}, {1e4, 1e4}, {1e4, 0}, {1e-4, 1e4}} {
+			far := Case{Student: eachRow(c.Student, stretched(by[0])), Teacher: eachRow(c.Teacher, stretched(by[1]))}
+			t.Run(fmt.Sprint(name, " by ", by), func(t *testing.T) {
+				finiteFeatures(t, f.loss, far)
+				finiteFeatures(t, f.loss, Case{Student: inFloat32(far.Student), Teacher: inFloat32(far.Teacher)})
+			})
+		}
+	}
+}
+
+// inFloat32 are signals of float64.
+func inFloat32(all data.Signals) data.Signals {
+	out := data.Signals{}
+	for name, v := range all {
+		out[name] = dense[float32](v.Float64s(), v.Shape()...)
+	}
+	return out
+}
+
+func finiteFeatures(t *testing.T, loss Loss, c Case) {
+	t.Helper()
+	trial := must(tryOn(loss, c))
+	if v := trial.at(0).loss; math.IsNaN(v) || math.IsInf(v, 0) {
+		t.Errorf("the loss is %v", v)
+	}
+	for name, g := range gradsOf(trial) {
+		for _, v := range g {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Errorf("the gradient by %s has %v", name, v)
+				break
+			}
+		}
+	}
+}
