@@ -98,7 +98,9 @@
 //	CRD                    contrasts with a memory of all         .8       1910.10699
 //
 // The last five compare rows, and OFD and ReviewKD have norms of the batch: they are
-// [Joint].
+// [Joint]. What they come to changes with the size of the batch, and so does the
+// weight that is good. Where others add up what is a mean here, a weight of theirs
+// may be off by a factor of ten thousand.
 //
 // # Regimes
 //
@@ -108,6 +110,7 @@
 //	a term for each of several       teacher.Named
 //	one of several for each sample   teacher.Route before any is asked, teacher.Surest after
 //	a teacher of other classes       teacher.Select
+//	a teacher of another vocabulary  UniversalLogit
 //	assistants, born-again networks  one Run after the other
 //	students that teach each other   Mutual
 //	a moving average as the teacher  Run.Average, and teacher.Live

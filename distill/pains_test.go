@@ -49,30 +49,39 @@ var pains = []struct{ what, tests string }{
 }
 
 func TestPainsAreTested(t *testing.T) {
-	tests := map[string]map[string]bool{}
+	known := tests{}
 	for _, p := range pains {
-		for name := range strings.FieldsSeq(p.tests) {
-			dir := "distill"
-			if i := strings.LastIndex(name, "."); i >= 0 {
-				dir, name = name[:i], name[i+1:]
-			}
-			if tests[dir] == nil {
-				tests[dir] = testsIn(t, filepath.Join("..", dir))
-			}
-			if !tests[dir][name] {
-				t.Errorf("%s: %s has no %s", p.what, dir, name)
-			}
+		known.have(t, p.what, p.tests)
+	}
+}
+
+// tests are those that packages have, and examples.
+type tests map[string]map[string]bool
+
+// have fails t where the tests of something are not in their packages.
+func (all tests) have(t *testing.T, what, names string) {
+	t.Helper()
+	for name := range strings.FieldsSeq(names) {
+		dir := "distill"
+		if i := strings.LastIndex(name, "."); i >= 0 {
+			dir, name = name[:i], name[i+1:]
+		}
+		if all[dir] == nil {
+			all[dir] = testsIn(t, filepath.Join("..", dir))
+		}
+		if !all[dir][name] {
+			t.Errorf("%s: %s has no %s", what, dir, name)
 		}
 	}
 }
 
-// testsIn are the names of the tests in a folder.
+// testsIn are the names of the tests and examples in a folder.
 func testsIn(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	for _, path := range must(filepath.Glob(filepath.Join(dir, "*_test.go"))) {
 		for _, d := range must(parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)).Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Example")) {
 				names[f.Name.Name] = true
 			}
 		}

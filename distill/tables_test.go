@@ -37,6 +37,46 @@ func TestEveryLossIsInTheTables(t *testing.T) {
 	}
 }
 
+// Every regime that the package's doc lists has an example that runs.
+func TestRegimesHaveExamples(t *testing.T) {
+	regimes := map[string]string{
+		"a mean of several teachers":      "ExampleRun_twoTeachers teacher.ExampleMean",
+		"a term for each of several":      "ExampleRun_twoTeachers teacher.ExampleNamed",
+		"one of several for each sample":  "ExampleRun_specialists ExampleLossFunc_perSample teacher.ExampleRoute teacher.ExampleSurest",
+		"a teacher of other classes":      "ExampleRun_otherClasses teacher.ExampleSelect",
+		"a teacher of another vocabulary": "ExampleUniversalLogit",
+		"assistants, born-again networks": "ExampleRun_assistants ExampleRun_bornAgain",
+		"students that teach each other":  "ExampleMutual ExampleMutual_three",
+		"a moving average as the teacher": "ExampleAverage_meanTeacher",
+		"layers that teach those before":  "ExampleSelf",
+		"no teacher at all":               "ExampleRun_teacherFree",
+		"a student cut from its teacher":  "ExampleRun_cut student.ExampleCut",
+		"one view for both, and many":     "ExampleRun_consistent data.ExampleMixup",
+		"texts that a teacher writes":     "ExampleRun_sequenceLevel",
+		"those of them that are right":    "distill/reason.ExampleCollect",
+		"texts that the student writes":   "distill/reason.ExampleOwn",
+	}
+	doc, _ := lossesOf(t)
+	_, list, _ := strings.Cut(doc, "# Regimes\n")
+	list, _, _ = strings.Cut(list, "\n# ")
+	listed := 0
+	for line := range strings.Lines(list) {
+		if line, ok := strings.CutPrefix(line, "\t"); ok {
+			what, _, _ := strings.Cut(line, "  ")
+			if listed++; regimes[what] == "" {
+				t.Errorf("%q has no example", what)
+			}
+		}
+	}
+	if listed != len(regimes) {
+		t.Errorf("the doc lists %d regimes; want %d", listed, len(regimes))
+	}
+	known := tests{}
+	for what, names := range regimes {
+		known.have(t, what, names)
+	}
+}
+
 // lossesOf are the package's own types with a method Loss, and its doc.
 func lossesOf(t *testing.T) (doc string, losses []string) {
 	t.Helper()
