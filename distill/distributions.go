@@ -35,8 +35,16 @@ func (l Lesson) distributions(loss, tap, signal string) (s, t *gorgonia.Node) {
 	return s, t
 }
 
-// sameClasses ends the build where logits are of other classes, or rows.
+// sameRows ends the build where logits are of other rows.
+func (l Lesson) sameRows(loss string, s, t *gorgonia.Node) {
+	if s.Shape()[0] != t.Shape()[0] {
+		l.b.Check(fmt.Errorf("the student's logits are %v and the teacher's %v; %s wants as many rows of both", s.Shape(), t.Shape(), loss))
+	}
+}
+
+// sameClasses ends the build where logits are of other rows, or classes.
 func (l Lesson) sameClasses(loss string, s, t *gorgonia.Node) {
+	l.sameRows(loss, s, t)
 	if !slices.Equal(s.Shape(), t.Shape()) {
 		l.b.Check(fmt.Errorf("the student's logits are %v and the teacher's %v; %s wants the same classes: take UniversalLogit for others", s.Shape(), t.Shape(), loss))
 	}

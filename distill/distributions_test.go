@@ -20,15 +20,17 @@ import (
 type definition func(s, held, t []float64, y int) float64
 
 // A defined loss is what it is by definition, with what the mathematics grants it,
-// as a [method] has it.
+// as a [method] has it, and its value by hand at T = 1: of p = (0.2, 0.3, 0.5),
+// q = (0.125, 0.25, 0.625) and the label 2.
 type defined struct {
 	loss Loss
 	is   definition
 	has  property
 	most float64
+	hand float64
 }
 
-// definitions are the losses at a temperature. All of them are among the methods
+// definitions are the losses of logits that are defined for a row, at a temperature. All of them are among the methods
 // whose properties are tested.
 func definitions(T float64) map[string]defined {
 	at, square := Constant(T), T*T
@@ -45,23 +47,31 @@ func definitions(T float64) map[string]defined {
 			return square * (1 - sum) / (alpha * (1 - alpha))
 		}
 	}
+	log := math.Log
 	return map[string]defined{
-		"KL":        {KL{T: at}, of(func(q, p []float64) float64 { return square * relative(p, q) }), divergence, 0},
-		"ReverseKL": {ReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, p) }), divergence, 0},
+		"KL": {KL{T: at}, of(func(q, p []float64) float64 { return square * relative(p, q) }), divergence, 0,
+			0.2*log(1.6) + 0.3*log(1.2) + 0.5*log(0.8)},
+		"ReverseKL": {ReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, p) }), divergence, 0,
+			0.125*log(0.625) + 0.25*log(1/1.2) + 0.625*log(1.25)},
 		"JSD": {JSD{T: at, Beta: Constant(0.3)}, of(func(q, p []float64) float64 {
 			m := mixed(0.3, p, q)
 			return 0.3*relative(p, m) + 0.7*relative(q, m)
-		}), divergence, -0.3*math.Log(0.3) - 0.7*math.Log(0.7)},
-		"SkewKL":               {SkewKL{T: at, Lambda: Constant(0.3)}, of(func(q, p []float64) float64 { return square * relative(p, mixed(0.3, p, q)) }), divergence, -square * math.Log(0.3)},
-		"SkewReverseKL":        {SkewReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, mixed(0.1, q, p)) }), divergence, square * math.Log(10)},
-		"AlphaDivergence":      {AlphaDivergence{T: at, Alpha: Constant(0.3)}, of(amari(0.3)), divergence, square / 0.21},
-		"AlphaDivergence, 0.8": {AlphaDivergence{T: at, Alpha: Constant(0.8)}, of(amari(0.8)), divergence, square / 0.16},
+		}), divergence, -0.3*log(0.3) - 0.7*log(0.7),
+			0.06*log(0.2/0.1475) + 0.09*log(0.3/0.265) + 0.15*log(0.5/0.5875) + 0.0875*log(0.125/0.1475) + 0.175*log(0.25/0.265) + 0.4375*log(0.625/0.5875)},
+		"SkewKL": {SkewKL{T: at, Lambda: Constant(0.3)}, of(func(q, p []float64) float64 { return square * relative(p, mixed(0.3, p, q)) }), divergence, -square * log(0.3),
+			0.2*log(0.2/0.1475) + 0.3*log(0.3/0.265) + 0.5*log(0.5/0.5875)},
+		"SkewReverseKL": {SkewReverseKL{T: at}, of(func(q, p []float64) float64 { return square * relative(q, mixed(0.1, q, p)) }), divergence, square * log(10),
+			0.125*log(0.125/0.1925) + 0.25*log(0.25/0.295) + 0.625*log(0.625/0.5125)},
+		"AlphaDivergence": {AlphaDivergence{T: at, Alpha: Constant(0.3)}, of(amari(0.3)), divergence, square / 0.21,
+			(1 - 0.125*math.Pow(1.6, 0.3) - 0.25*math.Pow(1.2, 0.3) - 0.625*math.Pow(0.8, 0.3)) / 0.21},
+		"AlphaDivergence, 0.8": {AlphaDivergence{T: at, Alpha: Constant(0.8)}, of(amari(0.8)), divergence, square / 0.16,
+			(1 - 0.2*math.Pow(0.625, 0.2) - 0.3*math.Pow(1/1.2, 0.2) - 0.5*math.Pow(1.25, 0.2)) / 0.16},
 		"TotalVariation": {TotalVariation{T: at}, of(func(q, p []float64) (most float64) {
 			for c := range q {
 				most += max(0, q[c]-p[c]) // of the classes that the student has more of
 			}
 			return most
-		}), divergence | symmetric, 1},
+		}), divergence | symmetric, 1, 0.125},
 		"UniversalLogit": {UniversalLogit{T: at}, of(func(q, p []float64) (sum float64) {
 			slices.Sort(q)
 			slices.Sort(p)
@@ -69,43 +79,84 @@ func definitions(T float64) map[string]defined {
 				sum += math.Abs(q[c] - p[c])
 			}
 			return sum
-		}), divergence | symmetric, 2},
+		}), divergence | symmetric, 2, 0.25},
+		"MSE": {MSE{}, func(s, _, t []float64, _ int) (mean float64) {
+			for c := range s {
+				mean += (s[c] - t[c]) * (s[c] - t[c]) / float64(len(s))
+			}
+			return mean
+		}, divergence&^freeOfLevel | symmetric, 0,
+			(log(1.6)*log(1.6) + log(1.2)*log(1.2) + log(0.8)*log(0.8)) / 3},
+		"CrossEntropy": {CrossEntropy{}, func(s, _, _ []float64, y int) float64 { return surprise(s, y) }, ofClasses, 0, -log(0.625)},
+		"CrossEntropy, smooth": {CrossEntropy{Smoothing: 0.1}, func(s, _, _ []float64, y int) float64 {
+			sum := 0.9 * surprise(s, y)
+			for c := range s {
+				sum += 0.1 * surprise(s, c) / float64(len(s))
+			}
+			return sum
+		}, ofClasses, 0, -2.8/3*log(0.625) - 0.1/3*(log(0.125)+log(0.25))},
 		"DKD": {DKD{T: at, Alpha: Constant(1.5), Beta: Constant(3)}, func(s, _, t []float64, y int) float64 {
 			p, q := softmax(t, T), softmax(s, T)
 			label := relative([]float64{p[y], remains(p, y)}, []float64{q[y], remains(q, y)})
 			return square * (1.5*label + 3*relative(softmax(others(t, y), T), softmax(others(s, y), T)))
-		}, divergence, 0},
+		}, divergence, 0,
+			1.5*(0.5*log(0.5/0.625)+0.5*log(0.5/0.375)) + 3*(0.4*log(0.4*3)+0.6*log(0.9))},
 		"NKD": {NKD{T: at, Gamma: Constant(0.7)}, func(s, _, t []float64, y int) float64 {
 			return softmax(t, 1)[y]*surprise(s, y) + 0.7*square*crossed(softmax(others(t, y), T), softmax(others(s, y), T))
-		}, ofClasses, 0},
+		}, ofClasses, 0,
+			-0.5*log(0.625) - 0.7*(0.4*log(1/3.0)+0.6*log(2/3.0))},
 		"WSLD": {WSLD{T: at}, func(s, held, t []float64, y int) float64 {
 			weight := 1 - math.Exp(-surprise(held, y)/(surprise(t, y)+1e-7))
 			return weight * square * crossed(softmax(t, T), softmax(s, T))
-		}, ofClasses | restsAtTeacher, 0},
-		"Corrected": {Corrected{T: at}, func(s, _, t []float64, y int) float64 {
-			return square * relative(led(softmax(t, T), y, 0.2), softmax(s, T))
-		}, ofClasses, 0},
+		}, ofClasses | restsAtTeacher, 0,
+			(1 - math.Exp(log(0.625)/(-log(0.5)+1e-7))) * -(0.2*log(0.125) + 0.3*log(0.25) + 0.5*log(0.625))},
+		// By hand, 0.5k + 1-k leads 0.3k by 0.6 where k is 0.5.
+		"Corrected": {Corrected{T: at, Margin: Constant(0.6)}, func(s, _, t []float64, y int) float64 {
+			return square * relative(led(softmax(t, T), y, 0.6), softmax(s, T))
+		}, ofClasses, 0,
+			0.1*log(0.1/0.125) + 0.15*log(0.15/0.25) + 0.75*log(0.75/0.625)},
 		"VirtualTeacher": {VirtualTeacher{T: at, Sure: Constant(0.9)}, func(s, _, _ []float64, y int) float64 {
 			p := make([]float64, len(s))
 			for c := range p {
-				p[c] = math.Log(0.1 / float64(len(p)-1))
+				p[c] = log(0.1 / float64(len(p)-1))
 			}
-			p[y] = math.Log(0.9)
+			p[y] = log(0.9)
 			return square * relative(softmax(p, T), softmax(s, T))
-		}, ofClasses, 0},
+		}, ofClasses, 0,
+			0.9*log(0.9/0.625) + 0.05*log(0.05/0.125) + 0.05*log(0.05/0.25)},
 		"Order": {Order{Top: 3}, func(s, _, t []float64, _ int) float64 {
-			return ordered(s, t, 3, func(d float64) float64 { return -math.Log(1 / (1 + math.Exp(-d))) })
-		}, ofClasses, 0},
+			return ordered(s, t, 3, func(d float64) float64 { return -log(1 / (1 + math.Exp(-d))) })
+		}, ofClasses, 0,
+			(log(1+0.5) + log(1+0.2) + log(1+0.4)) / 3},
 		"Order by the hinge": {Order{Hinge: true, Margin: at}, func(s, _, t []float64, _ int) float64 {
 			return ordered(s, t, 5, func(d float64) float64 { return max(0, T-d) })
-		}, ofClasses, 0},
+		}, ofClasses, 0,
+			(1 - log(2) + 0 + 1 - log(2.5)) / 3},
 		"Standardized": {Standardized{Of: KL{T: at}}, func(s, _, t []float64, _ int) float64 {
 			return square * relative(softmax(standard(t), T), softmax(standard(s), T))
-		}, divergence | freeOfScale, 0},
+		}, divergence | freeOfScale, 0, 0.0000448876},
 	}
 }
 
-func relative(p, q []float64) float64 { return crossed(p, q) - crossed(p, p) }
+// relative is KL(p ‖ q), with Σ(q - p), which is nothing but what rounding leaves:
+// of many classes it is more than their divergence.
+func relative(p, q []float64) (sum float64) {
+	for c := range p {
+		sum += q[c] - p[c]
+		if p[c] > 0 {
+			sum += p[c] * logRatio(p[c], q[c])
+		}
+	}
+	return sum
+}
+
+// logRatio is log(p/q), as exact where they are nearly equal.
+func logRatio(p, q float64) float64 {
+	if d := (p - q) / q; math.Abs(d) < 0.5 {
+		return math.Log1p(d)
+	}
+	return math.Log(p / q)
+}
 
 func crossed(p, q []float64) (sum float64) {
 	for c := range p {
@@ -216,18 +267,44 @@ func compared[T floating](s, t []float64, rows int) Case {
 	}
 }
 
-// mean is the loss of all rows of a case.
-func (is definition) mean(c Case, held []float64) (sum float64) {
+// mean is the loss of all rows of a case, by their weights.
+func (is definition) mean(c Case, held []float64) float64 {
 	label, s, t := c.Label.Ints(), wide(c.Student["logits"]), wide(c.Teacher["logits"])
 	n := len(s) / len(label)
+	sum, total := 0.0, 0.0
 	for r, y := range label {
-		sum += is(s[r*n:][:n], held[r*n:][:n], t[r*n:][:n], y) / float64(len(label))
+		w := 1.0
+		if c.Weight != nil {
+			w = float64(c.Weight.Float32s()[r])
+		}
+		sum, total = sum+w*is(s[r*n:][:n], held[r*n:][:n], t[r*n:][:n], y), total+w
 	}
-	return sum
+	return sum / total
 }
 
-// Values are those of the definition, and gradients those of its differences. No
-// kink of a loss that has some is near these rows.
+// alongLines compares a gradient by s with differences along some lines, where its
+// elements are too many to move each. Lines are as long as moves the logits at T
+// by little.
+func alongLines(t *testing.T, T float64, is func() float64, s, grad []float64) {
+	t.Helper()
+	from := slices.Clone(s)
+	for seed := range uint64(3) {
+		along, step, want := drawn(seed+5, min(1, T), 1, len(s)), []float64{0}, 0.0
+		for i, g := range grad {
+			want += g * along[i]
+		}
+		gradcheck.Compare(t, "a line", func() float64 {
+			for i := range s {
+				s[i] = from[i] + step[0]*along[i]
+			}
+			return is()
+		}, step, []float64{want})
+	}
+	copy(s, from)
+}
+
+// Values are those of the definition, and gradients those of its differences, of
+// rows of which one is masked. No kink of a loss that has some is near them.
 func TestLossesAreTheirDefinitions(t *testing.T) {
 	for _, T := range temperatures {
 		for name, d := range definitions(T) {
@@ -236,7 +313,8 @@ func TestLossesAreTheirDefinitions(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprint(name, " of ", classes, " at ", T), func(t *testing.T) {
-					c := compared[float64](drawn(3, 1.5, 3, classes), drawn(4, 1.5, 3, classes), 3)
+					c := compared[float64](drawn(3, 1.5, 4, classes), drawn(4, 1.5, 4, classes), 4)
+					c.Weight = dense[float32]([]float64{1, 0, 2, 0.5}, 4)
 					value, grads, err := Evaluate(d.loss, c)
 					if err != nil {
 						t.Fatal(err)
@@ -257,10 +335,11 @@ func TestLossesAreTheirDefinitions(t *testing.T) {
 // Of many classes, differences are taken in some directions.
 func TestLossesOfAThousandClasses(t *testing.T) {
 	const classes = 1000
-	for _, T := range []float64{0.5, 4} {
+	for _, T := range temperatures {
 		for name, d := range definitions(T) {
 			t.Run(fmt.Sprint(name, " at ", T), func(t *testing.T) {
 				c := compared[float64](drawn(3, 1, 3, classes), drawn(4, 3, 3, classes), 3)
+				c.Weight = dense[float32]([]float64{1, 0, 2}, 3)
 				value, grads, err := Evaluate(d.loss, c)
 				if err != nil {
 					t.Fatal(err)
@@ -270,18 +349,7 @@ func TestLossesOfAThousandClasses(t *testing.T) {
 				if err := near(1e-11, []float64{value}, []float64{d.is.mean(c, held)}); err != nil {
 					t.Error(err)
 				}
-				for seed := range uint64(3) {
-					along, step, want := drawn(seed+5, 1, 3, classes), []float64{0}, 0.0
-					for i, g := range wide(grads["logits"]) {
-						want += g * along[i]
-					}
-					gradcheck.Compare(t, "a direction", func() float64 {
-						for i := range s {
-							s[i] = held[i] + step[0]*along[i]
-						}
-						return d.is.mean(c, held)
-					}, step, []float64{want})
-				}
+				alongLines(t, T, func() float64 { return d.is.mean(c, held) }, s, wide(grads["logits"]))
 			})
 		}
 	}
@@ -315,14 +383,16 @@ func TestLossesInFloat32(t *testing.T) {
 // Logits to ±1e4 give finite values and gradients, in both precisions.
 func TestLossesOfLargeLogits(t *testing.T) {
 	far := []float64{1e4, -1e4, 0, 1e4, 1e4, 1e4, -1e4, -1e4, 0, 9999, 1e4, -9999, 0, 0, 0, 1e4, 0, -1e4, -1e4, 1e4}
-	for _, rows := range []int{4, 10} { // of five classes, and of two
+	for _, shape := range [][2]int{{4, 5}, {10, 2}, {3, 1000}} {
+		rows, classes := shape[0], shape[1]
+		far := slices.Repeat(far, rows*classes/len(far))
+		back := slices.Clone(far)
+		slices.Reverse(back)
 		for _, T := range temperatures {
 			for name, d := range definitions(T) {
-				if _, decoupled := d.loss.(DKD); decoupled && rows == 10 {
+				if _, decoupled := d.loss.(DKD); decoupled && classes == 2 {
 					continue
 				}
-				back := slices.Clone(far)
-				slices.Reverse(back)
 				for _, other := range [][]float64{far, back, make([]float64, len(far))} {
 					finiteLoss(t, fmt.Sprint(name, " at ", T), d.loss, compared[float64](far, other, rows), compared[float64](other, far, rows),
 						compared[float32](far, other, rows), compared[float32](other, far, rows))
@@ -353,8 +423,7 @@ func finiteLoss(t *testing.T, name string, loss Loss, cases ...Case) {
 	}
 }
 
-// Values worked out by hand, of p = (0.2, 0.3, 0.5) and q = (0.125, 0.25, 0.625)
-// at T = 1, and the label 2.
+// Values worked out by hand: those of the table, and of other labels and numbers.
 func TestLossesByHand(t *testing.T) {
 	logits := func(p ...float64) []float64 {
 		z := make([]float64, len(p))
@@ -366,41 +435,29 @@ func TestLossesByHand(t *testing.T) {
 	c := compared[float64](logits(0.125, 0.25, 0.625), logits(0.2, 0.3, 0.5), 1)
 	wrong := c
 	c.Label, wrong.Label = tensor.New(tensor.WithShape(1), tensor.WithBacking([]int{2})), tensor.New(tensor.WithShape(1), tensor.WithBacking([]int{0}))
-	log, one := math.Log, Constant(1)
-	for _, test := range []struct {
-		name string
-		loss Loss
-		of   Case
-		want float64
-	}{
-		{"KL", KL{}, c, 0.2*log(1.6) + 0.3*log(1.2) + 0.5*log(0.8)},
-		{"reverse", ReverseKL{}, c, 0.125*log(0.625) + 0.25*log(1/1.2) + 0.625*log(1.25)},
-		{"jsd", JSD{}, c, (0.2*log(0.2/0.1625) + 0.3*log(0.3/0.275) + 0.5*log(0.5/0.5625) + 0.125*log(0.125/0.1625) + 0.25*log(0.25/0.275) + 0.625*log(0.625/0.5625)) / 2},
-		{"skew", SkewKL{Lambda: Constant(0.2)}, c, 0.2*log(0.2/0.14) + 0.3*log(0.3/0.26) + 0.5*log(0.5/0.6)},
-		{"skew reverse", SkewReverseKL{Lambda: Constant(0.2)}, c, 0.125*log(0.125/0.185) + 0.25*log(0.25/0.29) + 0.625*log(0.625/0.525)},
-		{"variation", TotalVariation{}, c, 0.125},
-		{"universal", UniversalLogit{}, c, 0.25},
-		{"dkd", DKD{T: one}, c, 0.5*log(0.5/0.625) + 0.5*log(0.5/0.375) + 8*(0.4*log(0.4*3)+0.6*log(0.9))},
-		{"nkd", NKD{}, c, -0.5*log(0.625) - 1.5*(0.4*log(1/3.0)+0.6*log(2/3.0))},
-		{"wsld", WSLD{T: one}, c, (1 - math.Exp(log(0.625)/(-log(0.5)+1e-7))) * -(0.2*log(0.125) + 0.3*log(0.25) + 0.5*log(0.625))},
-		{"corrected, which leads", Corrected{}, c, 0.2*log(1.6) + 0.3*log(1.2) + 0.5*log(0.8)},
-		// 0.2k + 1-k leads 0.5k by 0.2 where k = 0.8/1.3.
-		{"corrected", Corrected{}, wrong, 6.6/13*log(6.6/13/0.125) + 2.4/13*log(2.4/13/0.25) + 4/13.0*log(4/13.0/0.625)},
-		{"virtual", VirtualTeacher{T: one, Sure: Constant(0.8)}, c, 0.8*log(0.8/0.625) + 0.1*log(0.8) + 0.1*log(0.4)},
-		{"order", Order{}, c, (log(1+0.5) + log(1+0.2) + log(1+0.4)) / 3},
-		{"order of two", Order{Top: 2}, c, log(1 + 0.4)},
-		{"hinge", Order{Hinge: true}, c, (1 - log(2) + 0 + 1 - log(2.5)) / 3},
-		{"standardized", Standardized{Of: TotalVariation{}}, compared[float64]([]float64{1, 2, 3}, []float64{30, 20, 10}, 1), (math.E*math.E - 1) / (math.E*math.E + math.E + 1)},
-	} {
-		value, _, err := Evaluate(test.loss, test.of)
+	check := func(name string, loss Loss, of Case, want float64) {
 		tolerance := 1e-12
-		if test.name == "standardized" {
+		if _, ok := loss.(Standardized); ok {
 			tolerance = 1e-6 // of what is added to sd
 		}
-		if err := cmp.Or(err, near(tolerance, []float64{value}, []float64{test.want})); err != nil {
-			t.Errorf("%s: %v", test.name, err)
+		value, _, err := Evaluate(loss, of)
+		if err := cmp.Or(err, near(tolerance, []float64{value}, []float64{want})); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for name, d := range definitions(1) {
+		if d.hand <= 0 {
+			t.Errorf("%s has no value by hand", name)
+		}
+		check(name, d.loss, c, d.hand)
+	}
+	log, kl := math.Log, definitions(1)["KL"].hand
+	check("jsd of both", JSD{}, c, (0.2*log(0.2/0.1625)+0.3*log(0.3/0.275)+0.5*log(0.5/0.5625)+0.125*log(0.125/0.1625)+0.25*log(0.25/0.275)+0.625*log(0.625/0.5625))/2)
+	check("corrected, which leads", Corrected{}, c, kl)
+	// 0.2k + 1-k leads 0.5k by 0.2 where k = 0.8/1.3.
+	check("corrected", Corrected{}, wrong, 6.6/13*log(6.6/13/0.125)+2.4/13*log(2.4/13/0.25)+4/13.0*log(4/13.0/0.625))
+	check("order of two", Order{Top: 2}, c, log(1+0.4))
+	check("standardized", Standardized{Of: TotalVariation{}}, compared[float64]([]float64{1, 2, 3}, []float64{30, 20, 10}, 1), (math.E*math.E-1)/(math.E*math.E+math.E+1))
 }
 
 // dist by hand: probabilities of two classes are on one line, so that ρ is 1 or -1.
@@ -426,45 +483,59 @@ func TestDISTByHand(t *testing.T) {
 }
 
 func TestDISTIsItsDefinition(t *testing.T) {
-	const rows, classes = 4, 5
 	for _, T := range temperatures {
-		size := min(1.5, 3*T) // of which no class has a norm below the least
-		c := compared[float64](drawn(3, size, rows, classes), drawn(4, size, rows, classes), rows)
-		c.Weight = dense[float32]([]float64{1, 0, 1, 1}, rows)
-		s, taught := c.Student["logits"].Float64s(), c.Teacher["logits"].Float64s()
-		is := func() float64 {
-			var q, p [][]float64
-			for _, r := range []int{0, 2, 3} {
-				q, p = append(q, softmax(s[r*classes:][:classes], T)), append(p, softmax(taught[r*classes:][:classes], T))
-			}
-			sum := 0.0
-			for r := range q {
-				sum += 2 * (1 - correlation(q[r], p[r])) / float64(len(q))
-			}
-			for k := range classes {
-				sum += 3 * (1 - correlation(column(q, k), column(p, k))) / classes
-			}
-			return T * T * sum
+		for _, classes := range []int{2, 5, 1000} {
+			distIsItsDefinition(t, T, classes)
 		}
-		value, grads, err := Evaluate(DIST{T: Constant(T), Beta: Constant(2), Gamma: Constant(3)}, c)
-		if err := cmp.Or(err, near(1e-12, []float64{value}, []float64{is()})); err != nil {
-			t.Errorf("at %v: %v", T, err)
-		}
-		gradcheck.Compare(t, "logits", is, s, wide(grads["logits"]))
 	}
 }
 
-// correlation is that of ranks and textbooks, E[xy] - E[x]E[y] over deviations.
+func distIsItsDefinition(t *testing.T, T float64, classes int) {
+	const rows = 4
+	size := min(1.5, 3*T) // of which no class has a norm below the least
+	if classes == 1000 {
+		size = min(1.5, T)
+	}
+	c := compared[float64](drawn(3, size, rows, classes), drawn(4, size, rows, classes), rows)
+	c.Weight = dense[float32]([]float64{1, 0, 1, 1}, rows)
+	s, taught := c.Student["logits"].Float64s(), c.Teacher["logits"].Float64s()
+	is := func() float64 {
+		var q, p [][]float64
+		for _, r := range []int{0, 2, 3} {
+			q, p = append(q, softmax(s[r*classes:][:classes], T)), append(p, softmax(taught[r*classes:][:classes], T))
+		}
+		sum := 0.0
+		for r := range q {
+			sum += 2 * (1 - correlation(q[r], p[r])) / float64(len(q))
+		}
+		for k := range classes {
+			sum += 3 * (1 - correlation(column(q, k), column(p, k))) / float64(classes)
+		}
+		return T * T * sum
+	}
+	value, grads, err := Evaluate(DIST{T: Constant(T), Beta: Constant(2), Gamma: Constant(3)}, c)
+	if err := cmp.Or(err, near(1e-11, []float64{value}, []float64{is()})); err != nil {
+		t.Errorf("%d classes at %v: %v", classes, T, err)
+	}
+	if classes == 1000 {
+		alongLines(t, T, is, s, wide(grads["logits"]))
+		return
+	}
+	gradcheck.Compare(t, "logits", is, s, wide(grads["logits"]))
+}
+
+// correlation is the covariance over both deviations.
 func correlation(x, y []float64) float64 {
 	var ex, ey, exx, eyy, exy float64
 	n := float64(len(x))
 	for i := range x {
-		ex, ey, exy = ex+x[i]/n, ey+y[i]/n, exy+x[i]*y[i]/n
+		ex, ey = ex+x[i]/n, ey+y[i]/n
 	}
 	for i := range x {
-		exx, eyy = exx+(x[i]-ex)*(x[i]-ex)/n, eyy+(y[i]-ey)*(y[i]-ey)/n
+		dx, dy := x[i]-ex, y[i]-ey
+		exx, eyy, exy = exx+dx*dx, eyy+dy*dy, exy+dx*dy
 	}
-	return (exy - ex*ey) / math.Sqrt(exx*eyy)
+	return exy / math.Sqrt(exx*eyy)
 }
 
 func column(rows [][]float64, c int) (all []float64) {

@@ -75,7 +75,7 @@
 //	VirtualTeacher  T²·KL(p of y alone ‖ q), without a teacher       T 20, a 0.99      1909.11723
 //
 // Their temperatures and other numbers are schedules. Only [KL] takes a teacher of
-// top-k logits, only [DIST] couples rows, and what needs labels gives rows without
+// top-k logits, only [DIST] is [Joint], and what needs labels gives rows without
 // one no weight, but for [Corrected].
 //
 // # Losses of features
@@ -97,7 +97,10 @@
 //	CorrelationCongruence  kernels between rows                   .02      ICCV 2019
 //	CRD                    contrasts with a memory of all         .8       1910.10699
 //
-// The last five couple rows: they are [Joint].
+// The last five compare rows, and OFD and ReviewKD have norms of the batch: they are
+// [Joint]. What they come to changes with the size of the batch, and so does the
+// weight that is good. Where others add up what is a mean here, a weight of theirs
+// may be off by a factor of ten thousand.
 //
 // # Regimes
 //
@@ -107,6 +110,7 @@
 //	a term for each of several       teacher.Named
 //	one of several for each sample   teacher.Route before any is asked, teacher.Surest after
 //	a teacher of other classes       teacher.Select
+//	a teacher of another vocabulary  UniversalLogit
 //	assistants, born-again networks  one Run after the other
 //	students that teach each other   Mutual
 //	a moving average as the teacher  Run.Average, and teacher.Live
@@ -114,6 +118,9 @@
 //	no teacher at all                VirtualTeacher, and CrossEntropy.Smoothing
 //	a student cut from its teacher   student.Cut
 //	one view for both, and many      data.Mixup and other views
+//	texts that a teacher writes      lm.Sampler, text.Sequences and CrossEntropy
+//	those of them that are right     reason.Collect
+//	texts that the student writes    reason.Own, and JSD or ReverseKL
 //
 // # What it refuses
 //

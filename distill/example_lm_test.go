@@ -3,6 +3,7 @@ package distill_test
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/godistill/godistill/data"
 	"github.com/godistill/godistill/data/text"
@@ -49,4 +50,48 @@ func ExampleRun_languageModel() {
 	// Output:
 	// "defghij", stopped: true
 	// "hij", stopped: true
+}
+
+// Sequence-level distillation (Kim and Rush 2016, 1606.07947): a student learns what
+// its teacher writes, as if texts were labels. It is never shown a probability, and
+// the two could have different tokens.
+func ExampleRun_sequenceLevel() {
+	ctx := context.Background()
+	const letters = "abcdefghij"
+	chars := must(text.NewCharacters(letters))
+	rows := text.Sequences{Tokenizer: chars, Context: 12}
+	learn := func(width int, seed uint64, texts text.List) *student.Model {
+		train := data.Loader{Set: must(rows.Of(texts)), Batch: 9, Seed: 1}
+		c := lm.Config{Vocab: chars.Size(), Width: width, Inner: 2 * width, Layers: 2, Heads: 2, Context: 12}
+		m := must(student.New(c, train.Spec(), seed))
+		run := distill.Run{
+			Student: m, Terms: []distill.Term{{Name: "texts", Loss: distill.CrossEntropy{}}}, Train: train,
+			Optimizer: distill.Adam{Rate: distill.Constant(0.01)}, Epochs: 60,
+		}
+		must(run.Fit(ctx))
+		return m
+	}
+	write := func(m *student.Model) (all text.List) {
+		var prompts [][]int
+		for i := range len(letters) - 1 {
+			prompts = append(prompts, must(rows.Start(letters[i:i+1])))
+		}
+		sampler := must(lm.NewSampler(m, lm.Sampling{Max: 10, Stop: []int{chars.Special().EOS}}))
+		for i, s := range must(sampler.Generate(ctx, prompts)) {
+			all = append(all, text.Example{Prompt: letters[i : i+1], Completion: must(chars.Decode(s.IDs))})
+		}
+		return all
+	}
+
+	var alphabet text.List
+	for i := 1; i < len(letters); i++ {
+		alphabet = append(alphabet, text.Example{Prompt: letters[i-1 : i], Completion: letters[i:]})
+	}
+	written := write(learn(32, 1, alphabet))
+	small := learn(12, 2, written)
+	fmt.Println(written[4].Prompt, written[4].Completion)
+	fmt.Println("the student writes the same:", slices.Equal(write(small), written))
+	// Output:
+	// e fghij
+	// the student writes the same: true
 }

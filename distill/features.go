@@ -16,9 +16,18 @@ func checkNames(loss, tap, signal string) error {
 	return nil
 }
 
+// pair are a tap and a signal with a row for each of the lesson's.
+func (l Lesson) pair(loss, tap, signal string) (s, t *gorgonia.Node) {
+	s, t = l.Tap(tap), l.Dense(signal)
+	if n := l.Weight.Shape()[0]; s.Shape()[0] != n || t.Shape()[0] != n {
+		l.b.Check(fmt.Errorf("tap %q is %v and signal %q %v; %s wants %d rows of both, as labels and weights have", tap, s.Shape(), signal, t.Shape(), loss, n))
+	}
+	return s, t
+}
+
 // features are a tap and a signal of more than one number a row, (R, ...).
 func (l Lesson) features(loss, tap, signal string) (s, t *gorgonia.Node) {
-	s, t = l.Tap(tap), l.Dense(signal)
+	s, t = l.pair(loss, tap, signal)
 	if s.Dims() < 2 || t.Dims() < 2 {
 		l.b.Check(fmt.Errorf("tap %q is %v and signal %q %v; %s wants (R, ...) both", tap, s.Shape(), signal, t.Shape(), loss))
 	}
@@ -27,7 +36,7 @@ func (l Lesson) features(loss, tap, signal string) (s, t *gorgonia.Node) {
 
 // maps are a tap and a signal that are images of features, (R, C, H, W).
 func (l Lesson) maps(loss, tap, signal string) (s, t *gorgonia.Node) {
-	s, t = l.Tap(tap), l.Dense(signal)
+	s, t = l.pair(loss, tap, signal)
 	if s.Dims() != 4 || t.Dims() != 4 {
 		l.b.Check(fmt.Errorf("tap %q is %v and signal %q %v; %s wants maps (R, C, H, W) both", tap, s.Shape(), signal, t.Shape(), loss))
 	}

@@ -210,6 +210,26 @@ func TestMemoriesAreSaved(t *testing.T) {
 	}
 }
 
+// Whatever a loss learns is moved by the first step, and nobody has registered it.
+func TestProjectorsAreTrained(t *testing.T) {
+	r := manyFeatures(t.TempDir())
+	r.Resume, r.Optimizer = false, SGD{Rate: Constant(0.1), Momentum: 0.9}
+	for step, err := range r.Steps(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		momentum := must(step.State()).Tensors
+		for _, name := range []string{"hint.regressor.weight", "vid.regressor.0.weight", "vid.regressor.2.weight", "vid.scale", "ofd.connector.0.weight", "ofd.connector.1.bias",
+			"review.layer1.att_conv.weight", "review.layer3.conv2.0.weight", "crd.student.embed.weight", "crd.teacher.embed.weight"} {
+			v := momentum["slot/momentum/"+name]
+			if v == nil || sizeOf(wide(v)) == 0 {
+				t.Errorf("the optimizer does not move %s", name)
+			}
+		}
+		break
+	}
+}
+
 // The student of SimKD answers with the teacher's head, which stays what it is.
 func TestGraftLearns(t *testing.T) {
 	r := grafted("")
@@ -320,3 +340,25 @@ type misled struct {
 }
 
 func (s misled) IDs() iter.Seq[uint64] { return s.other.IDs() }
+
+// A tap of tokens and a signal of samples are not compared, nor are both of samples
+// where labels are of tokens.
+func TestFeaturesOfOtherRows(t *testing.T) {
+	tokens, samples := gradcheck.Normal(1, 3, 5, 4), gradcheck.Normal(2, 3, 4)
+	for name, loss := range map[string]Loss{
+		"Hint": Hint{"a", "a"}, "VID": VID{"a", "a"}, "SimKD": SimKD{"a", "a"}, "ReviewKD": ReviewKD{Student: []string{"a"}, Teacher: []string{"a"}},
+		"SimilarityPreserving": SimilarityPreserving{"a", "a"}, "RKD": RKD{Student: "a", Teacher: "a"}, "PKT": PKT{"a", "a"},
+		"CorrelationCongruence": CorrelationCongruence{Student: "a", Teacher: "a"}, "CRD": CRD{Student: "a", Teacher: "a"},
+	} {
+		for want, s := range map[string]*tensor.Dense{
+			`tap "a" is (15, 4) and signal "a" (3, 4); ` + name + ` wants 15 rows of both`: tokens,
+			`tap "a" is (3, 4) and signal "a" (3, 4); ` + name + ` wants 15 rows of both`:  samples,
+		} {
+			_, _, err := Evaluate(loss, Case{
+				Student: data.Signals{"a": s}, Teacher: data.Signals{"a": samples},
+				Label: tensor.New(tensor.WithShape(3, 5), tensor.WithBacking(make([]int, 15))),
+			})
+			checkError(t, err, want)
+		}
+	}
+}

@@ -170,19 +170,26 @@ func off(a, b []float64) (worst float64) {
 	return worst
 }
 
-// A feature loss under test, of taps and signals "a" and "b" of these shapes, with
-// what is granted of it.
+// A feature loss under test, of taps and signals "a" and "b" of these shapes.
 type featureTest struct {
 	loss             Loss
 	student, teacher map[string][]int
-	zero             bool // of a student that is its teacher
-	negative         bool // it may be
-	scale            bool // a positive factor on either side changes nothing
-	turns            bool // nor does an orthogonal map of the features
-	channels         bool // nor does the order of the channels of either side
-	batch            bool // it looks at the batch by a norm, masked rows and all
-	places           bool // it knows samples, so that their order matters
+	has              property
 }
+
+// What the mathematics grants losses of features besides. What one has not, it is
+// shown to lack, as those of logits are.
+const (
+	freeOfShift    property = 1 << (iota + 16) // what is added to all rows of a side changes nothing
+	freeOfTurns                                // nor does an orthogonal map of both sides
+	freeOfChannels                             // nor does the order of the channels of either side
+	freeOfOrder                                // nor that of the rows
+	seesMasked                                 // it looks at the batch by a norm, masked rows and all
+
+	atTeacher = zeroAtTeacher | restsAtTeacher
+	ofRows    = nonNegative | freeOfOrder | splits
+	ofPairs   = nonNegative | freeOfOrder | atTeacher | freeOfTurns
+)
 
 func one(shape ...int) map[string][]int { return map[string][]int{"a": shape} }
 
@@ -193,26 +200,26 @@ func featureTests() map[string]featureTest {
 	two := map[string][]int{"a": {5, 3, 7, 6}, "b": {5, 4, 3, 5}}
 	layers := ReviewKD{Student: []string{"a", "b"}, Teacher: []string{"a", "b"}}
 	return map[string]featureTest{
-		"hint rows":  {loss: Hint{"a", "a"}, student: rows, teacher: wide},
-		"hint maps":  {loss: Hint{"a", "a"}, student: larger, teacher: one(5, 3, 4, 5)},
-		"attention":  {loss: AttentionTransfer{"a", "a", 0}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
-		"attention3": {loss: AttentionTransfer{"a", "a", 3}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
-		"nst":        {loss: NST{"a", "a"}, student: maps, teacher: larger, zero: true, scale: true, channels: true},
-		"fsp":        {loss: FSP{[2]string{"a", "b"}, [2]string{"a", "b"}}, student: two, teacher: two, zero: true},
-		"similarity": {loss: SimilarityPreserving{"a", "a"}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"rkd":        {loss: RKD{Student: "a", Teacher: "a"}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"distances":  {loss: RKD{Student: "a", Teacher: "a", Distance: 1}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"angles":     {loss: RKD{Student: "a", Teacher: "a", Angle: 1}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"pkt":        {loss: PKT{"a", "a"}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"cc":         {loss: CorrelationCongruence{Student: "a", Teacher: "a"}, student: rows, teacher: wide, zero: true, turns: true},
-		"cc unit":    {loss: CorrelationCongruence{Student: "a", Teacher: "a", Order: 4, Unit: true}, student: rows, teacher: wide, zero: true, scale: true, turns: true},
-		"cc plain":   {loss: CorrelationCongruence{Student: "a", Teacher: "a", Bilinear: true}, student: rows, teacher: wide, zero: true, turns: true},
-		"vid rows":   {loss: VID{"a", "a"}, student: rows, teacher: wide, negative: true},
-		"vid maps":   {loss: VID{"a", "a"}, student: maps, teacher: larger, negative: true},
-		"ofd":        {loss: OFD{"a", "a", margins}, student: one(5, 3, 4, 5), teacher: larger, batch: true},
-		"review":     {loss: layers, student: two, teacher: two, batch: true},
-		"simkd":      {loss: SimKD{"a", "a"}, student: one(5, 4, 6, 5), teacher: larger, zero: true},
-		"crd":        {loss: CRD{Student: "a", Teacher: "a", Negatives: 7, Width: 4}, student: rows, teacher: wide, places: true},
+		"hint rows":  {Hint{"a", "a"}, rows, wide, ofRows},
+		"hint maps":  {Hint{"a", "a"}, larger, one(5, 3, 4, 5), ofRows},
+		"attention":  {AttentionTransfer{"a", "a", 0}, maps, larger, ofRows | atTeacher | symmetric | freeOfScale | freeOfChannels},
+		"attention3": {AttentionTransfer{"a", "a", 3}, maps, larger, ofRows | atTeacher | symmetric | freeOfScale | freeOfChannels},
+		"nst":        {NST{"a", "a"}, maps, larger, ofRows | atTeacher | symmetric | freeOfScale | freeOfChannels},
+		"fsp":        {FSP{[2]string{"a", "b"}, [2]string{"a", "b"}}, two, two, ofRows | atTeacher | symmetric},
+		"similarity": {SimilarityPreserving{"a", "a"}, rows, wide, ofPairs | symmetric | freeOfScale},
+		"rkd":        {RKD{Student: "a", Teacher: "a"}, rows, wide, ofPairs | symmetric | freeOfShift | freeOfScale},
+		"distances":  {RKD{Student: "a", Teacher: "a", Distance: 1}, rows, wide, ofPairs | symmetric | freeOfShift | freeOfScale},
+		"angles":     {RKD{Student: "a", Teacher: "a", Angle: 1}, rows, wide, ofPairs | symmetric | freeOfShift | freeOfScale},
+		"pkt":        {PKT{"a", "a"}, rows, wide, ofPairs | freeOfScale},
+		"cc":         {CorrelationCongruence{Student: "a", Teacher: "a"}, rows, wide, ofPairs | symmetric},
+		"cc unit":    {CorrelationCongruence{Student: "a", Teacher: "a", Order: 4, Unit: true}, rows, wide, ofPairs | symmetric | freeOfScale},
+		"cc plain":   {CorrelationCongruence{Student: "a", Teacher: "a", Bilinear: true}, rows, wide, ofPairs | symmetric},
+		"vid rows":   {VID{"a", "a"}, rows, wide, ofRows &^ nonNegative},
+		"vid maps":   {VID{"a", "a"}, maps, larger, ofRows &^ nonNegative},
+		"ofd":        {OFD{"a", "a", margins}, one(5, 3, 4, 5), larger, nonNegative | freeOfOrder | seesMasked},
+		"review":     {layers, two, two, nonNegative | freeOfOrder | seesMasked},
+		"simkd":      {SimKD{"a", "a"}, one(5, 4, 6, 5), larger, ofRows | atTeacher | symmetric},
+		"crd":        {CRD{Student: "a", Teacher: "a", Negatives: 7, Width: 4}, rows, wide, nonNegative}, // it knows samples
 	}
 }
 
@@ -296,22 +303,31 @@ func TestFeatureLosses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := f.of(1)
 			value, grads := evaluated(t, f.loss, c)
-			if value < 0 && !f.negative {
+			if _, joint := f.loss.(Joint); joint != (f.has&splits == 0) {
+				t.Errorf("it is Joint: %t; want that of losses that cannot be taken in parts", joint)
+			}
+			if value < 0 && f.has&nonNegative != 0 {
 				t.Errorf("the loss is %v; want 0 or more", value)
 			}
 			if size := sizeOfAll(grads); len(grads) != len(f.student) || size == 0 {
 				t.Errorf("gradients by %q, of size %v", slices.Collect(maps.Keys(grads)), size)
 			}
-			for what, same := range f.granted(c) {
+			for _, same := range f.others(c) {
+				v, _ := evaluated(t, f.loss, same.Case)
 				tolerance := 1e-9
-				if what == "scaled" {
+				if same.by == freeOfScale {
 					tolerance = 1e-5 // for what PKT adds to norms
 				}
-				if v, _ := evaluated(t, f.loss, same); math.Abs(v-value) > tolerance*math.Abs(value) {
-					t.Errorf("%s: the loss is %v; want %v", what, v, value)
+				if equal := math.Abs(v-value) <= tolerance*math.Abs(value); equal != (f.has&same.by != 0) {
+					t.Errorf("%s: the loss is %v and was %v; want the same: %t", same.what, v, value, !equal)
 				}
 			}
-			if f.zero {
+			first, _ := evaluated(t, f.loss, c.rows([]int{0, 1}))
+			rest, _ := evaluated(t, f.loss, c.rows([]int{2, 3, 4}))
+			if mean := (2*first + 3*rest) / 5; (math.Abs(mean-value) <= 1e-9*math.Abs(value)) != (f.has&splits != 0) {
+				t.Errorf("in parts the loss is %v, and %v of all; want the same: %t", mean, value, f.has&splits != 0)
+			}
+			if f.has&zeroAtTeacher != 0 {
 				v, g := evaluated(t, f.loss, Case{Student: c.Student, Teacher: c.Student})
 				if size := sizeOfAll(g); math.Abs(v) > 1e-12 || size > 1e-8 { // PKT has an ε of 1e-7
 					t.Errorf("of a student that is its teacher, the loss is %v and the gradient %v; want 0", v, size)
@@ -321,23 +337,39 @@ func TestFeatureLosses(t *testing.T) {
 	}
 }
 
-// granted are cases that have the same loss, by what makes them differ from c.
-func (f featureTest) granted(c Case) map[string]Case {
-	all := map[string]Case{}
-	if !f.places {
-		all["rows in another order"] = Case{Student: rolled(c.Student), Teacher: rolled(c.Teacher)}
+// An other case has the same loss as the first if that has a property.
+type other struct {
+	Case
+	by   property
+	what string
+}
+
+// others are those of c that the loss can be asked of: sides of a loss with
+// parameters of its own cannot be swapped, for these have the shapes of both.
+func (f featureTest) others(c Case) []other {
+	all := []other{
+		{Case{Student: eachRow(c.Student, raised), Teacher: c.Teacher}, freeOfShift, "the student shifted"},
+		{Case{Student: c.Student, Teacher: eachRow(c.Teacher, raised)}, freeOfShift, "the teacher shifted"},
+		{Case{Student: eachRow(c.Student, stretched(3)), Teacher: eachRow(c.Teacher, stretched(0.2))}, freeOfScale, "scaled"},
+		{Case{Student: eachRow(c.Student, rotated), Teacher: eachRow(c.Teacher, rotated)}, freeOfTurns, "rotated"},
+		{Case{Student: rolled(c.Student), Teacher: rolled(c.Teacher)}, freeOfOrder, "rows in another order"},
 	}
-	if f.scale {
-		all["scaled"] = Case{Student: eachRow(c.Student, stretched(3)), Teacher: eachRow(c.Teacher, stretched(0.2))}
+	if f.has&zeroAtTeacher != 0 {
+		all = append(all, other{Case{Student: c.Teacher, Teacher: c.Student}, symmetric, "swapped"})
 	}
-	if f.turns {
-		all["rotated"] = Case{Student: eachRow(c.Student, rotated), Teacher: eachRow(c.Teacher, rotated)}
-	}
-	if f.channels {
-		all["the student's channels in another order"] = Case{Student: eachRow(c.Student, next(f.student["a"])), Teacher: c.Teacher}
-		all["the teacher's channels in another order"] = Case{Student: c.Student, Teacher: eachRow(c.Teacher, next(f.teacher["a"]))}
+	if len(f.student["a"]) == 4 {
+		all = append(all,
+			other{Case{Student: eachRow(c.Student, next(f.student["a"])), Teacher: c.Teacher}, freeOfChannels, "the student's channels in another order"},
+			other{Case{Student: c.Student, Teacher: eachRow(c.Teacher, next(f.teacher["a"]))}, freeOfChannels, "the teacher's channels in another order"})
 	}
 	return all
+}
+
+// raised adds a number to each of a row's, the same in all rows.
+func raised(row []float64) {
+	for i := range row {
+		row[i] += 0.5 + math.Sin(float64(i))
+	}
 }
 
 // stretched multiplies a row.
@@ -384,18 +416,18 @@ func TestMaskedRowsOfFeatures(t *testing.T) {
 			whole := f.of(1).without(row)
 			value, grads := evaluated(t, f.loss, whole)
 			for tap, g := range grads {
-				if size := sizeOf(g[row*len(g)/5:]); size != 0 && !f.batch {
+				if size := sizeOf(g[row*len(g)/5:]); size != 0 && f.has&seesMasked == 0 {
 					t.Errorf("a row that does not count has a gradient of %v by %q", size, tap)
 				}
 			}
-			if f.batch {
+			if f.has&seesMasked != 0 {
 				return // as the batch norms of a student do, it sees masked rows, but no padding
 			}
 			other := whole.without(row)
 			if v, _ := evaluated(t, f.loss, other); v != value {
 				t.Errorf("other values of a row that does not count make the loss %v; want %v", v, value)
 			}
-			if f.places {
+			if f.has&freeOfOrder == 0 {
 				return // there is a sample less to draw
 			}
 			few := Case{Student: data.Signals{}, Teacher: data.Signals{}}
@@ -444,5 +476,45 @@ func TestFeatureGradients(t *testing.T) {
 				gradcheck.Compare(t, p.Name, at, p.Value.Float64s(), grads[strings.TrimPrefix(p.Name, "loss.")])
 			}
 		})
+	}
+}
+
+// Features that are zeros, as behind a ReLU that is dead, or of any size to ±1e4, on
+// either side, give numbers, in both precisions.
+func TestFeaturesFarOut(t *testing.T) {
+	for name, f := range featureTests() {
+		c := f.of(1)
+		for _, by := range [][2]float64{{0, 1}, {1, 0}, {0, 0}, {1e4, 1}, {1, 1e4}, {1e4, 1e4}, {1e4, 0}, {1e-4, 1e4}} {
+			far := Case{Student: eachRow(c.Student, stretched(by[0])), Teacher: eachRow(c.Teacher, stretched(by[1]))}
+			t.Run(fmt.Sprint(name, " by ", by), func(t *testing.T) {
+				finiteFeatures(t, f.loss, far)
+				finiteFeatures(t, f.loss, Case{Student: inFloat32(far.Student), Teacher: inFloat32(far.Teacher)})
+			})
+		}
+	}
+}
+
+// inFloat32 are signals of float64.
+func inFloat32(all data.Signals) data.Signals {
+	out := data.Signals{}
+	for name, v := range all {
+		out[name] = dense[float32](v.Float64s(), v.Shape()...)
+	}
+	return out
+}
+
+func finiteFeatures(t *testing.T, loss Loss, c Case) {
+	t.Helper()
+	trial := must(tryOn(loss, c))
+	if v := trial.at(0).loss; math.IsNaN(v) || math.IsInf(v, 0) {
+		t.Errorf("the loss is %v", v)
+	}
+	for name, g := range gradsOf(trial) {
+		for _, v := range g {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Errorf("the gradient by %s has %v", name, v)
+				break
+			}
+		}
 	}
 }

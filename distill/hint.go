@@ -26,7 +26,7 @@ type Hint struct {
 
 // Loss implements [Loss].
 func (h Hint) Loss(b *student.Builder, l Lesson) Rows {
-	s, t := l.Tap(h.Student), l.Dense(h.Teacher)
+	s, t := l.pair("Hint", h.Student, h.Teacher)
 	if s.Dims() == 4 && t.Dims() == 4 {
 		s = h.convolved(b, s, t)
 	} else {

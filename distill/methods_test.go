@@ -9,13 +9,11 @@ import (
 	"github.com/godistill/godistill/teacher"
 )
 
-// terms are all methods of the table that take logits, side by side.
+// terms are all methods of the table, side by side.
 func terms(t testing.TB) (all []Term) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(methods)) {
-		if m := methods[name]; m.given == nil {
-			all = append(all, Term{Name: name, Weight: Constant(0.1), Loss: m.loss})
-		}
+		all = append(all, Term{Name: name, Weight: Constant(0.1), Loss: methods[name].loss})
 	}
 	return all
 }

@@ -19,7 +19,8 @@ import (
 // 1e-3, and half of that for each layer before the last: a term for each.
 //
 // A larger map of the teacher's is pooled to the size of the student's, by adaptive
-// means; a smaller one is refused.
+// means; a smaller one is refused. By the norm, what a row comes to depends on the
+// others.
 type OFD struct {
 	// Student and Teacher are the tap and the signal before their ReLU, maps (R, C,
 	// H, W). Both are needed.
@@ -42,6 +43,9 @@ func (m OFD) Loss(b *student.Builder, l Lesson) Rows {
 	s = b.Layer("connector.1", student.BatchNorm{}, s)
 	return Rows{Value: b.Op(graph.Partial(s, l.pool(t, size[0], size[1]), m.Margin))}
 }
+
+// Couples implements [Joint].
+func (OFD) Couples() {}
 
 func (m OFD) validate(int) error {
 	for i, v := range m.Margin {

@@ -29,7 +29,7 @@ var pains = []struct{ what, tests string }{
 	{"a KL of mean divides by the classes as well, and vanishes", "TestSoftTermsThatVanish TestLossesMatchPyTorch"},
 	{"T² is missing, or the hard term is softened", "TestSoftTermsThatVanish TestLossesMatchPyTorch TestLossesAreTheirDefinitions TestHinton"},
 	{"recorded logits are out of step with the order or the views", "TestCacheRefuses TestCacheIsTheTeacher TestCacheOfTheTrainingRows teacher.TestCacheRefuses teacher.TestRowsInAnyOrder"},
-	{"no recorded or top-k logits, or no memory for them", "TestCacheIsTheTeacher TestTopKOfAll TestStepsCollectNoGarbage teacher.TestCacheOfTopK internal/graph.TestTopKLBoundsKL"},
+	{"no recorded or top-k logits, or no memory for them", "TestCacheIsTheTeacher TestTopKOfAll TestStepsCollectNoGarbage teacher.TestCacheOfTopK teacher.TestMemoryIsFlat internal/graph.TestTopKLBoundsKL"},
 	{"teacher and student have other classes", "TestTeacherOfOtherClasses TestRunRefuses TestLossesOfLogitsRefuseCases teacher.TestNamedRefuses"},
 	{"the loss depends on the split into micro-batches", "TestAccumulate TestTasksAreWeightedMeans TestPaddingChangesNothing TestJointRefusesAccumulate"},
 	{"the loss is finite and its gradient is not", "TestFiniteLossWithoutAGradient TestDivergence TestLossesOfLargeLogits internal/graph.TestLargeLogits"},
@@ -40,8 +40,8 @@ var pains = []struct{ what, tests string }{
 	{"the teacher is left in training mode", "TestTeachersStatisticsStay teacher.TestOfTeach teacher.TestNetworksTeachWithoutMoving"},
 	{"the teacher's weights are wrong", "TestTeacherOfZeros TestTeacherAtChance TestTeacherWithoutSkill TestAnyTeacherStaysAsItWas TestTeacherIsLookedAtAtTheEnd student.TestLoadNamedRefuses"},
 	{"the checkpoint holds the teacher", "TestCheckpointHoldsNoTeacher"},
-	{"a resumed run is another run", "TestResumeAfterEveryStep TestResumeRefusesAnotherRun TestResumeWithBatchNorm TestResumeOnAStream TestMutualResumes"},
-	{"the loss is wired to nothing, or its sides are swapped", "TestLossesAreTheirDefinitions TestSidesThatAreSwapped TestTermsThatAreDead TestTermsThatReachNoParameter TestFittedTermsAreAlive TestUnreachedParameterIsLogged"},
+	{"a resumed run is another run", "TestResumeAfterEveryStep TestResumeRefusesAnotherRun TestResumeWithBatchNorm TestResumeOfFeatures TestResumeOnAStream TestMutualResumes"},
+	{"the loss is wired to nothing, or its sides are swapped", "TestLossesAreTheirDefinitions TestSidesThatAreSwapped TestTermsThatAreDead TestTermsThatReachNoParameter TestProjectorsAreTrained TestFittedTermsAreAlive TestUnreachedParameterIsLogged"},
 	{"to ask the teacher is what takes the time", "TestRunLooksAhead TestTeacherAnswersMeanwhile TestCacheIsTheTeacher teacher.TestRecordLooksAhead"},
 	{"labels are wanted where the method needs none", "TestWithoutAnyLabels TestWithoutLabels"},
 	{"tokens of the teacher are one place off", "TestTokensThatAreShifted TestStudentAndTeacherAreAligned"},
@@ -50,30 +50,39 @@ var pains = []struct{ what, tests string }{
 }
 
 func TestPainsAreTested(t *testing.T) {
-	tests := map[string]map[string]bool{}
+	known := tests{}
 	for _, p := range pains {
-		for name := range strings.FieldsSeq(p.tests) {
-			dir := "distill"
-			if i := strings.LastIndex(name, "."); i >= 0 {
-				dir, name = name[:i], name[i+1:]
-			}
-			if tests[dir] == nil {
-				tests[dir] = testsIn(t, filepath.Join("..", dir))
-			}
-			if !tests[dir][name] {
-				t.Errorf("%s: %s has no %s", p.what, dir, name)
-			}
+		known.have(t, p.what, p.tests)
+	}
+}
+
+// tests are those that packages have, and examples.
+type tests map[string]map[string]bool
+
+// have fails t where the tests of something are not in their packages.
+func (all tests) have(t *testing.T, what, names string) {
+	t.Helper()
+	for name := range strings.FieldsSeq(names) {
+		dir := "distill"
+		if i := strings.LastIndex(name, "."); i >= 0 {
+			dir, name = name[:i], name[i+1:]
+		}
+		if all[dir] == nil {
+			all[dir] = testsIn(t, filepath.Join("..", dir))
+		}
+		if !all[dir][name] {
+			t.Errorf("%s: %s has no %s", what, dir, name)
 		}
 	}
 }
 
-// testsIn are the names of the tests in a folder.
+// testsIn are the names of the tests and examples in a folder.
 func testsIn(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	for _, path := range must(filepath.Glob(filepath.Join(dir, "*_test.go"))) {
 		for _, d := range must(parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)).Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Example")) {
 				names[f.Name.Name] = true
 			}
 		}

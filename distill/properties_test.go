@@ -40,18 +40,12 @@ type method struct {
 	has  property
 	// most is what no row exceeds, 0 if there is no such bound.
 	most float64
-	// given are values for it, drawn by a seed, of 3 rows or more; nil means logits
-	// and classes.
-	given func(seed uint64) Case
 }
 
 // methods are the definitions at a temperature, and more of some losses, or of
 // those that no row defines.
 var methods = func() map[string]method {
 	all := map[string]method{
-		"MSE":                  {loss: MSE{}, has: divergence&^freeOfLevel | symmetric},
-		"CrossEntropy":         {loss: CrossEntropy{}, has: ofClasses},
-		"CrossEntropy, smooth": {loss: CrossEntropy{Smoothing: 0.1}, has: ofClasses},
 		"JSD, 0.5":             {loss: JSD{T: Constant(2)}, has: divergence | symmetric, most: math.Ln2},
 		"JSD, 0":               {loss: JSD{Beta: Constant(0)}, has: divergence},
 		"JSD, 1":               {loss: JSD{Beta: Constant(1)}, has: divergence},
@@ -117,6 +111,9 @@ func TestProperties(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(methods)) {
 		m := methods[name]
 		t.Run(name, func(t *testing.T) {
+			if _, joint := m.loss.(Joint); joint != (m.has&splits == 0) {
+				t.Errorf("it is Joint: %t; want that of losses that cannot be taken in parts", joint)
+			}
 			cases := m.cases()
 			for _, p := range properties {
 				failed := 0
@@ -129,7 +126,7 @@ func TestProperties(t *testing.T) {
 						t.Errorf("case %d: it is not %s: %v", i, p.name, err)
 					}
 				}
-				if failed == 0 && m.has&p.property == 0 && m.given == nil {
+				if failed == 0 && m.has&p.property == 0 {
 					t.Errorf("it is %s; want that in the table", p.name)
 				}
 			}
@@ -145,10 +142,6 @@ func TestProperties(t *testing.T) {
 // cases are those that a method is tried on: mild ones, and far apart ones.
 func (m method) cases() (all []Case) {
 	for seed := range uint64(3) {
-		if m.given != nil {
-			all = append(all, m.given(seed))
-			continue
-		}
 		for _, size := range []float64{1, 10} {
 			all = append(all, m.logits(seed, size))
 		}

@@ -81,6 +81,7 @@ func TestLossesOfLogitsRefuseCases(t *testing.T) {
 	}
 	top := topped[float64](drawn(1, 1, 3, 5), drawn(2, 1, 3, 5), 3, 2, 1)
 	top.Label = classes
+	rows := on(dense[float64](nil, 2, 3, 4), dense[float64](nil, 2, 4), tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(make([]int, 6))), 0)
 	one := on(z, z, classes, 0)
 	one.Weight = dense[float32]([]float64{0, 0, 1}, 3)
 	for want, test := range map[string]struct {
@@ -90,6 +91,9 @@ func TestLossesOfLogitsRefuseCases(t *testing.T) {
 		"the student's logits are (3, 2), of two classes; DKD wants 3 or more: take KL":                          {DKD{}, on(pair, pair, classes, 0)},
 		"the student's logits are (3, 5) and the teacher's (3, 4); ReverseKL wants the same classes: take Univ":  {ReverseKL{}, on(z, other, nil, 0)},
 		"DIST compares rows, and of this batch 1 has a weight; want 2 or more: Loader.DropLast leaves out a":     {DIST{}, one},
+		"the student's logits are (6, 4) and the teacher's (2, 4); KL wants as many rows of both":                {KL{}, rows},
+		"the student's logits are (6, 4) and the teacher's (2, 4); UniversalLogit wants as many rows of both":    {UniversalLogit{}, rows},
+		"the student's side is (6, 4) and the target (2, 4); want equal shapes":                                  {MSE{}, rows},
 		"no signal of the teacher is called \"logits\"":                                                          {JSD{}, on(z, nil, nil, 0)},
 		"the teacher has only the 2 largest of \"logits\"; this loss wants all of them":                          {SkewKL{}, top},
 		"there are no labels; NKD wants some":                                                                    {NKD{}, on(z, z, nil, 0)},
@@ -107,7 +111,7 @@ func TestLossesOfLogitsRefuseCases(t *testing.T) {
 		checkError(t, err, want)
 	}
 	for _, m := range methods {
-		if _, ok := m.loss.(KL); ok || m.given != nil {
+		if _, ok := m.loss.(KL); ok {
 			continue
 		}
 		_, _, err := Evaluate(m.loss, top)

@@ -23,8 +23,9 @@ import (
 // all layers is added up. Its authors let its weight rise over the first 20 epochs,
 // as Linear does.
 //
-// Convolutions have batch norms, and maps change size to the nearest pixel, as in
-// the authors' code. Its parameters are no part of the student.
+// Convolutions have batch norms, by which what a row comes to depends on the others,
+// and maps change size to the nearest pixel, as in the authors' code. Its parameters
+// are no part of the student.
 type ReviewKD struct {
 	// Student and Teacher are the taps and the signals, as many, from the first
 	// layer to the last: maps (R, C, H, W), or (R, D), which are maps of one pixel.
@@ -38,7 +39,8 @@ func (m ReviewKD) Loss(b *student.Builder, l Lesson) Rows {
 	var deeper *gorgonia.Node
 	var parts blend
 	for i, tap := range slices.Backward(m.Student) {
-		s, t := l.pixels("ReviewKD", tap, l.Tap(tap)), l.pixels("ReviewKD", m.Teacher[i], l.Dense(m.Teacher[i]))
+		s, t := l.pair("ReviewKD", tap, m.Teacher[i])
+		s, t = l.pixels("ReviewKD", tap, s), l.pixels("ReviewKD", m.Teacher[i], t)
 		if m.Width == 0 {
 			m.Width = min(s.Shape()[1], 512)
 		}
@@ -100,6 +102,9 @@ func (l Lesson) context(parts *blend, s, t *gorgonia.Node) {
 		parts.add(math.Ldexp(1, -i)/total, l.b.Op(graph.MSE(l.matrix(a), l.matrix(b))))
 	}
 }
+
+// Couples implements [Joint].
+func (ReviewKD) Couples() {}
 
 func (m ReviewKD) validate(int) error {
 	switch {

@@ -37,7 +37,7 @@ func (l Lesson) numbers(loss, tap string, label bool, signal string) (z, target 
 
 // matrices are z and target as (R, K), where (R) is as good as (R, 1).
 func (l Lesson) matrices(z, target *gorgonia.Node) (matrix, of *gorgonia.Node) {
-	if a, b := values(z), values(target); !slices.Equal(a, b) {
+	if z.Shape()[0] != target.Shape()[0] || !slices.Equal(values(z), values(target)) {
 		l.b.Check(fmt.Errorf("the student's side is %v and the target %v; want equal shapes", z.Shape(), target.Shape()))
 	}
 	return l.matrix(z), l.matrix(target)

@@ -152,8 +152,9 @@ func missing(what, name string, have student.Taps) error {
 
 // Hinton is distillation as in Hinton et al. (2015, 1503.02531): a hard term,
 // cross-entropy with the labels at T = 1, of weight 1-w, and a soft term,
-// T²·KL(teacher ‖ student) at temperature T, of weight w. A run refuses T that
-// is not above 0, and w outside [0, 1].
+// T²·KL(teacher ‖ student) at temperature T, of weight w. Usual are T = 4 and w = 0.9
+// of images, and T = 20 on MNIST in the paper; the fewer units a student has, the
+// lower T. A run refuses T that is not above 0, and w outside [0, 1].
 func Hinton(T, w float64) []Term {
 	return []Term{
 		{Name: "hard", Weight: Constant(rest(w)), Loss: CrossEntropy{}},

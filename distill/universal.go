@@ -25,6 +25,7 @@ type UniversalLogit struct {
 // Loss implements [Loss].
 func (m UniversalLogit) Loss(b *student.Builder, l Lesson) Rows {
 	s, t := l.distribution("UniversalLogit", m.Student), l.Dense(orLogits(m.Teacher))
+	l.sameRows("UniversalLogit", s, t)
 	beside := graph.Beside{Teacher: t, T: b.Scalar(m.T.or(1))}
 	return Rows{Value: b.Op(beside.Each("universal logit", s, universalLogit))}
 }

@@ -27,7 +27,8 @@ type Recording struct {
 	Half bool
 	// TopK keeps only so many of the largest of each row of the signals called
 	// "logits", prefixed or not, as signals "logits.top", "logits.id" and
-	// "logits.lse" (see [TopSuffix]). 0 keeps whole rows.
+	// "logits.lse" (see [TopSuffix]). Of a vocabulary, 20 to 100 are usual. 0 keeps
+	// whole rows.
 	TopK int
 	// Temps are the temperatures at which a loss can use top-k logits; nil
 	// means 1 where TopK is set.

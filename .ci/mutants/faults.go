@@ -74,6 +74,11 @@ var faults = []fault{
 		`if tail := 1 - mass; len(t.Classes) < len(z) && tail > 0 {`,
 		`if tail := 1 - mass; len(t.Classes) < 0 && tail > 0 {`,
 	}}},
+	{4, "each batch that is read leaves its memory behind", "teacher", "TestMemoryIsFlat", []edit{{
+		"teacher/read.go",
+		`r, _ := c.readings.Get().(*reading)`,
+		`var r *reading`,
+	}}},
 	{5, "classes are counted, their names not compared", "distill", "TestTeacherOfOtherClasses", []edit{{
 		"distill/check.go",
 		`if a[i] != b[i] {`,
@@ -193,6 +198,16 @@ var faults = []fault{
 	}
 	for p := range s.extra.All() {`,
 	}}},
+	{14, "the student takes the projectors of its losses along", "distill", "TestCheckpointHoldsNoTeacher", []edit{{
+		"distill/engine.go",
+		`e.add(b.Scope(t.Name).With(extra), i, t)`,
+		`e.add(b.Scope(t.Name), i, t)`,
+	}}},
+	{15, "projectors and memories are not in the checkpoint", "distill", "TestResumeOfFeatures", []edit{{
+		"distill/engine.go",
+		`e.add(b.Scope(t.Name).With(extra), i, t)`,
+		`e.add(b.Scope(t.Name).With(student.NewParams(mode.Seed)), i, t)`,
+	}}},
 	{15, "a resumed run has an optimizer that forgot", "distill", "TestResumeAfterEveryStep", []edit{{
 		"distill/learn.go",
 		"			if s.resumed.Tensors != nil {\n				if err := s.recall(\"slot/\"",
@@ -226,6 +241,21 @@ var faults = []fault{
 		"distill/preflight_terms.go",
 		`case at == 0 && trial.dead(c, own, s.Seed):`,
 		`case at < 0 && trial.dead(c, own, s.Seed):`,
+	}}},
+	{16, "the optimizer does not know the projectors", "distill", "TestProjectorsAreTrained TestCheckpointHoldsNoTeacher", []edit{{
+		"distill/engine.go",
+		`	"fmt"
+`,
+		`	"fmt"
+	"strings"
+`,
+	}, {
+		"distill/engine.go",
+		`		e.params, e.by = append(e.params, p), append(e.by, g)`,
+		`		if strings.Contains(p.Name, "regressor") {
+			continue
+		}
+		e.params, e.by = append(e.params, p), append(e.by, g)`,
 	}}},
 	{17, "the teacher waits for the student", "distill", "TestRunLooksAhead", []edit{{
 		"distill/session.go",
