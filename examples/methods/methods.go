@@ -46,6 +46,7 @@ var methods = []method{
 	{Name: "JSD", Family: logits, Paper: "Agarwal 2024, 2306.13649", Terms: shared(0.9, distill.JSD{})},
 	{Name: "SkewKL", Family: logits, Paper: "Ko 2024, 2402.03898", Terms: shared(0.9, distill.SkewKL{})},
 	{Name: "SkewReverseKL", Family: logits, Paper: "Ko 2024, 2402.03898", Terms: shared(0.9, distill.SkewReverseKL{})},
+	{Name: "AlphaDivergence", Family: logits, Paper: "Wang 2021, 2102.07954", Terms: shared(0.9, distill.AlphaDivergence{})},
 	{Name: "TotalVariation", Family: logits, Paper: "Wen 2023, 2307.15190", Terms: shared(0.9, distill.TotalVariation{})},
 	{Name: "UniversalLogit", Family: logits, Paper: "Boizard 2024, 2402.12030", Terms: plus(1.5, distill.UniversalLogit{})},
 	{Name: "MSE", Family: logits, Paper: "Ba 2014, 1312.6184", Terms: shared(0.9, distill.MSE{})},
