@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"os"
@@ -54,7 +55,7 @@ func TestEveryMethodTeaches(t *testing.T) {
 			t.Errorf("%s came to just what labels alone do: %v", f.Method, f.Accuracy)
 		}
 	}
-	for _, want := range []string{"/60] CRD rate 0.02 seed 2: ", "/2] SimKD rate 0.02 seed 2: ", "Did not help here"} {
+	for _, want := range []string{fmt.Sprintf("/%d] CRD rate 0.02 seed 2: ", 2*(len(methods)-1)), "/2] SimKD rate 0.02 seed 2: ", "Did not help here"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the output lacks %q", want)
 		}
