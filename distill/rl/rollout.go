@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/godistill/godistill/data/task"
 	"github.com/godistill/godistill/distill/reason"
 	"github.com/godistill/godistill/internal/atomicfile"
+	"github.com/godistill/godistill/internal/kernel"
 )
 
 // A rollout is groups of answers, and what each was worth.
@@ -187,21 +187,13 @@ func (r *Rollouts) refer(b data.Batch, dst []float32) error {
 
 // logProb is the logarithm of the softmax of n logits from the offset on, at one.
 func logProb(logits *tensor.Dense, offset, n, at int) float64 {
-	v := func(i int) float64 {
-		if logits.Dtype() == tensor.Float64 {
-			return logits.Float64s()[offset+i]
-		}
-		return float64(logits.Float32s()[offset+i])
+	if logits.Dtype() == tensor.Float64 {
+		return logSoftmax(logits.Float64s()[offset:offset+n], at)
 	}
-	top, sum := math.Inf(-1), 0.0
-	for i := range n {
-		top = max(top, v(i))
-	}
-	for i := range n {
-		sum += math.Exp(v(i) - top)
-	}
-	return v(at) - top - math.Log(sum)
+	return logSoftmax(logits.Float32s()[offset:offset+n], at)
 }
+
+func logSoftmax[F kernel.Float](z []F, at int) float64 { return float64(z[at]) - kernel.LogSumExp(z, 1) }
 
 // keep writes the rollout at hand to the file, if there is to be one.
 func (r *Rollouts) keep() error {
