@@ -193,7 +193,9 @@ func logProb(logits *tensor.Dense, offset, n, at int) float64 {
 	return logSoftmax(logits.Float32s()[offset:offset+n], at)
 }
 
-func logSoftmax[F kernel.Float](z []F, at int) float64 { return float64(z[at]) - kernel.LogSumExp(z, 1) }
+func logSoftmax[F kernel.Float](z []F, at int) float64 {
+	return float64(z[at]) - kernel.LogSumExp(z, 1)
+}
 
 // keep writes the rollout at hand to the file, if there is to be one.
 func (r *Rollouts) keep() error {
